@@ -1,0 +1,35 @@
+#pragma once
+// The daemon's and the command line's configuration file (YAML), read whole with every fault at once.
+
+#include <string>
+#include <vector>
+
+#include "adapters/yaml/document.hpp"
+#include "app/config_jobs.hpp"
+#include "base/error.hpp"
+#include "domain/clusters/config.hpp"
+#include "domain/routing/endpoint.hpp"
+
+namespace signalbox::app {
+
+struct ApiConfig {
+    std::string listen = "127.0.0.1:7070";  // host:port or unix:PATH
+    std::string token_file;                 // default: beside the store, mode 0600, made at the first start
+};
+
+struct Config {
+    std::string file;
+    std::string store = "signalbox.db";  // relative paths are relative to the configuration file's folder
+    ApiConfig api;
+    std::size_t shards = 0;  // relay threads; 0: one per core
+    std::vector<clusters::ClusterConfig> clusters;
+    std::vector<routing::EndpointConfig> endpoints;
+    JobsConfig jobs;
+};
+
+// Errors: InvalidConfig with one "FILE:LINE: …" per fault, all of them; NotFound.
+base::Result<Config> load_config(const std::string& path);
+// A path of the file made relative to the file's folder, unless it is absolute.
+std::string resolve_path(const std::string& config_file, const std::string& path);
+
+}  // namespace signalbox::app
