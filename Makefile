@@ -1,0 +1,54 @@
+# The front door. Every target installs what it needs from packages.txt, builds, and runs; a second call does no needless work.
+
+SHELL := /bin/bash
+BUILD ?= build/release
+JOBS ?= $(shell nproc)
+SECONDS_EACH ?= 60
+FAILOVERS ?= 10
+PYTHON := /usr/bin/python3
+# Servers and Python of the tests must not see what the user's shell has set for its own.
+CTEST := ctest --test-dir $(BUILD) --output-on-failure --no-tests=error
+
+.DEFAULT_GOAL := help
+.PHONY: help packages build all-targets demo test conformance lint tidy-all fuzz bench soak clean
+
+help: ## what can be done here
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+packages:
+	@tools/install-packages
+
+build: packages ## build signalbox and signalbox-lab into build/release
+	@mkdir -p build
+	@[ -f $(BUILD)/build.ninja ] || cmake --preset release -B $(BUILD) -Wno-dev >build/configure.log 2>&1 || { tail -n 30 build/configure.log >&2; exit 3; }
+	@ninja -C $(BUILD) -j $(JOBS) signalbox signalbox-lab
+
+all-targets: build
+	@ninja -C $(BUILD) -j $(JOBS)
+
+demo: build ## the main job end to end: a pipeline survives a real failover (needs root); leaves out/demo/report.html
+	@$(PYTHON) tools/demo --build $(BUILD)
+
+test: all-targets ## unit, simulation, and integration tests with real servers (needs root)
+	@$(CTEST)
+
+conformance: all-targets ## other people's clients and writers with us (also from PyPI, pinned, into build/)
+	@tools/conformance $(BUILD)
+
+lint: packages ## format, clang-tidy on what changed, layer and header checks
+	@tools/lint $(BUILD)
+
+tidy-all: packages ## clang-tidy on everything
+	@tools/lint $(BUILD) --all
+
+fuzz: packages ## every fuzzer for SECONDS_EACH seconds
+	@tools/fuzz $(SECONDS_EACH)
+
+bench: build ## the figures of docs/benchmarks.md, measured now; FAILOVERS=N per series
+	@$(PYTHON) bench/run.py --build $(BUILD) --failovers $(FAILOVERS)
+
+soak: build ## long random failovers with real servers
+	@$(PYTHON) bench/run.py --build $(BUILD) --failovers 200 --only lost
+
+clean: ## remove what was built and written
+	rm -rf build out
