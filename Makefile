@@ -10,13 +10,19 @@ PYTHON := /usr/bin/python3
 CTEST := ctest --test-dir $(BUILD) --output-on-failure --no-tests=error
 
 .DEFAULT_GOAL := help
-.PHONY: help packages build all-targets demo test conformance lint tidy-all fuzz bench soak clean
+.PHONY: help packages lint-packages conformance-packages build all-targets demo test conformance lint tidy-all fuzz bench soak clean
 
 help: ## what can be done here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 packages:
-	@tools/install-packages
+	@tools/install-packages build
+
+lint-packages:
+	@tools/install-packages build lint
+
+conformance-packages:
+	@tools/install-packages build conformance
 
 build: packages ## build signalbox and signalbox-lab into build/release
 	@mkdir -p build
@@ -30,18 +36,19 @@ demo: build ## the main job end to end: a pipeline survives a real failover (nee
 	@$(PYTHON) tools/demo --build $(BUILD)
 
 test: all-targets ## unit, simulation, and integration tests with real servers (needs root)
-	@$(CTEST)
+	@set -o pipefail; $(CTEST) | tee build/test-output.txt; status=$$?; \
+		sed -n '/tests passed/,$$p' build/test-output.txt >build/test-summary.txt; exit $$status
 
-conformance: all-targets ## other people's clients and writers with us (also from PyPI, pinned, into build/)
+conformance: conformance-packages all-targets ## other people's clients and writers with us (also from PyPI, pinned, into build/)
 	@tools/conformance $(BUILD)
 
-lint: packages ## format, clang-tidy on what changed, layer and header checks
+lint: lint-packages ## format, clang-tidy on what changed, layer and header checks
 	@tools/lint $(BUILD)
 
-tidy-all: packages ## clang-tidy on everything
+tidy-all: lint-packages ## clang-tidy on everything
 	@tools/lint $(BUILD) --all
 
-fuzz: packages ## every fuzzer for SECONDS_EACH seconds
+fuzz: lint-packages ## every fuzzer for SECONDS_EACH seconds
 	@tools/fuzz $(SECONDS_EACH)
 
 bench: build ## the figures of docs/benchmarks.md, measured now; FAILOVERS=N per series
