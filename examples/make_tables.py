@@ -1,0 +1,211 @@
+"""Writes the tables under examples/tables/ with pyiceberg, an Iceberg writer that Signalbox shares no code with.
+
+To repeat it:
+
+    python3 -m venv /tmp/pyiceberg
+    /tmp/pyiceberg/bin/pip install 'pyiceberg[pyarrow,pyiceberg-core,sql-sqlite]==0.12.0'
+    /tmp/pyiceberg/bin/python examples/make_tables.py
+
+Ids, times and paths differ at each run, so that the tables are committed rather than made by the build. Only metadata is
+kept: metadata files, manifest lists and manifests. The data files are never read and not kept.
+
+  orders    version 2, by day and region: five appends, a delete that rewrites files, an overwrite of one partition that
+            compacts it, one more append
+  evolved   version 2, partition spec changed from month to day, column renamed, null and text partition values
+  plain_v1  version 1, not partitioned, three appends
+  empty     version 2, without a snapshot
+
+Next to each lies NAME.expected.json: the metrics, worked out here from pyiceberg's own inspection of its tables.
+"""
+
+import datetime
+import decimal
+import json
+import math
+import pathlib
+import shutil
+import statistics
+
+import pyarrow
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.expressions import And, EqualTo, GreaterThanOrEqual, LessThan
+from pyiceberg.partitioning import PartitionField, PartitionSpec
+from pyiceberg.schema import Schema
+from pyiceberg.transforms import DayTransform, IdentityTransform, MonthTransform
+from pyiceberg.types import DateType, DecimalType, LongType, NestedField, StringType, TimestampType
+
+WAREHOUSE = pathlib.Path("/tmp/signalbox-examples")
+TARGET = pathlib.Path(__file__).resolve().parent / "tables"
+FIRST_DAY = datetime.datetime(2026, 3, 1)
+REGIONS = ["eu", "us", "ap"]
+
+ORDERS = Schema(
+    NestedField(1, "order_id", LongType(), required=False),
+    NestedField(2, "customer", StringType(), required=False),
+    NestedField(3, "region", StringType(), required=False),
+    NestedField(4, "amount", DecimalType(9, 2), required=False),
+    NestedField(5, "ordered_at", TimestampType(), required=False),
+)
+
+
+def orders(day, count):
+    """`count` orders of that day, the first regions getting more of them."""
+    rows = []
+    for i in range(count):
+        rows.append(
+            {
+                "order_id": day * 100_000 + i,
+                "customer": f"customer-{i % 17}",
+                "region": REGIONS[min(i % 5, 2)],
+                "amount": decimal.Decimal(i % 997).scaleb(-2) + 5,
+                "ordered_at": FIRST_DAY + datetime.timedelta(days=day, seconds=60 * i),
+            }
+        )
+    return pyarrow.Table.from_pylist(rows, schema=ORDERS.as_arrow())
+
+
+def make_orders(catalog):
+    spec = PartitionSpec(
+        PartitionField(5, 1000, DayTransform(), "ordered_day"), PartitionField(3, 1001, IdentityTransform(), "region")
+    )
+    table = catalog.create_table("shop.orders", ORDERS, partition_spec=spec, properties={"format-version": "2"})
+    for day, count in enumerate([120, 340, 75, 410]):
+        table.append(orders(day, count))
+    table.append(orders(1, 60))
+    table.delete(And(EqualTo("region", "ap"), LessThan("ordered_at", "2026-03-02T00:30:00")))
+    second_day = And(
+        GreaterThanOrEqual("ordered_at", "2026-03-02T00:00:00"), LessThan("ordered_at", "2026-03-03T00:00:00")
+    )
+    one_partition = And(EqualTo("region", "eu"), second_day)
+    table.overwrite(table.scan(row_filter=one_partition).to_arrow(), overwrite_filter=one_partition)
+    table.append(orders(4, 95))
+    return table
+
+
+def make_evolved(catalog):
+    schema = Schema(
+        NestedField(1, "event_date", DateType(), required=False), NestedField(2, "kind", StringType(), required=False)
+    )
+    spec = PartitionSpec(PartitionField(1, 1000, MonthTransform(), "event_month"))
+    table = catalog.create_table("shop.evolved", schema, partition_spec=spec, properties={"format-version": "2"})
+
+    def rows(names, month, count, name="kind"):
+        days = [datetime.date(2026, month, 1 + i % 27) for i in range(count)]
+        return pyarrow.table({"event_date": days, name: [names[i % len(names)] for i in range(count)]})
+
+    table.append(rows(["click", "view"], 1, 50))
+    table.append(rows(["click"], 2, 20))
+    with table.update_spec() as update:
+        update.remove_field("event_month")
+        update.add_field("kind", IdentityTransform(), "kind")
+    table.append(rows(["click", None, "a/b=c", "Übersicht"], 3, 41))
+    with table.update_schema() as update:
+        update.rename_column("kind", "event_kind")
+    table.append(rows(["click", None], 4, 10, "event_kind"))
+    return table
+
+
+def make_plain_v1(catalog):
+    schema = Schema(NestedField(1, "id", LongType(), required=False), NestedField(2, "name", StringType(), required=False))
+    table = catalog.create_table("shop.plain_v1", schema, properties={"format-version": "1"})
+    for count in (10, 1000, 33):
+        table.append(pyarrow.table({"id": list(range(count)), "name": [f"row {i}" for i in range(count)]}))
+    return table
+
+
+def make_empty(catalog):
+    schema = Schema(NestedField(1, "id", LongType(), required=False))
+    return catalog.create_table("shop.empty", schema, properties={"format-version": "2"})
+
+
+def describe(metrics, group, what, values):
+    n = len(values)
+    mean = statistics.fmean(values) if n else None
+    metrics[f"{group}.avg_{what}"] = mean
+    metrics[f"{group}.max_{what}"] = max(values, default=None)
+    metrics[f"{group}.min_{what}"] = min(values, default=None)
+    metrics[f"{group}.deviation_{what}"] = statistics.stdev(values) if n > 1 else None
+    skew = None
+    if n > 2:
+        m2 = math.fsum((v - mean) ** 2 for v in values) / n
+        m3 = math.fsum((v - mean) ** 3 for v in values) / n
+        skew = math.sqrt(n * (n - 1)) / (n - 2) * m3 / m2**1.5 if m2 else 0.0
+    metrics[f"{group}.skew_{what}"] = skew
+
+
+def expected(table):
+    """The metrics as pyiceberg's inspection tables have them; none of its summaries is used."""
+    metrics, partitions = {}, []
+    snapshot = table.current_snapshot()
+    files = table.inspect.files().to_pylist() if snapshot else []
+    data = [f for f in files if f["content"] == 0]
+    deletes = [f for f in files if f["content"] != 0]
+    if snapshot:
+        entries = table.inspect.entries().to_pylist()
+        own = [e for e in entries if e["snapshot_id"] == snapshot.snapshot_id]
+        added = [e["data_file"] for e in own if e["status"] == 1]
+        removed = [e["data_file"] for e in own if e["status"] == 2]
+        touched = {json.dumps(e["data_file"]["partition"], default=str) for e in own if e["status"] in (1, 2)}
+        metrics["snapshot.added_data_files"] = sum(f["content"] == 0 for f in added)
+        metrics["snapshot.added_records"] = sum(f["record_count"] for f in added if f["content"] == 0)
+        metrics["snapshot.changed_partition_count"] = len(touched)
+        metrics["snapshot.added_files_size"] = sum(f["file_size_in_bytes"] for f in added)
+        metrics["snapshot.added_position_deletes"] = sum(f["record_count"] for f in added if f["content"] == 1)
+        metrics["snapshot.deleted_data_files"] = sum(f["content"] == 0 for f in removed)
+        metrics["snapshot.deleted_records"] = sum(f["record_count"] for f in removed if f["content"] == 0)
+        metrics["snapshot.removed_files_size"] = sum(f["file_size_in_bytes"] for f in removed)
+        partitions = [p for p in table.inspect.partitions().to_pylist() if p["file_count"]]
+    metrics["snapshot.total_records"] = sum(f["record_count"] for f in data)
+    metrics["snapshot.total_data_files"] = len(data)
+    metrics["snapshot.total_delete_files"] = len(deletes)
+    metrics["snapshot.total_files_size"] = sum(f["file_size_in_bytes"] for f in files)
+    describe(metrics, "partitions", "record_count", [p["record_count"] for p in partitions])
+    describe(metrics, "partitions", "file_count", [p["file_count"] for p in partitions])
+    describe(metrics, "files", "record_count", [f["record_count"] for f in data])
+    describe(metrics, "files", "file_size", [f["file_size_in_bytes"] for f in data])
+    return {
+        "snapshot_id": snapshot.snapshot_id if snapshot else None,
+        "timestamp_ms": snapshot.timestamp_ms if snapshot else None,
+        "format_version": table.metadata.format_version,
+        "metrics": metrics,
+        "partitions": sorted(
+            (
+                {
+                    "partition": {k: v if v is None else str(v) for k, v in p.get("partition", {}).items()},
+                    "record_count": p["record_count"],
+                    "file_count": p["file_count"],
+                }
+                for p in partitions
+            ),
+            key=lambda p: json.dumps(p, sort_keys=True),
+        ),
+    }
+
+
+def keep(table):
+    """Copies the metadata of the newest version and all that it names; older metadata files are left out."""
+    name = table.name()[-1]
+    target = TARGET / name / "metadata"
+    shutil.rmtree(TARGET / name, ignore_errors=True)
+    target.mkdir(parents=True)
+    paths = {table.metadata_location}
+    for snapshot in table.metadata.snapshots:
+        paths.add(snapshot.manifest_list)
+        paths.update(manifest.manifest_path for manifest in snapshot.manifests(table.io))
+    for path in paths:
+        shutil.copyfile(path.removeprefix("file://"), target / path.rsplit("/", 1)[1])
+    (TARGET / f"{name}.expected.json").write_text(json.dumps(expected(table), indent=2) + "\n")
+
+
+def main():
+    shutil.rmtree(WAREHOUSE, ignore_errors=True)
+    WAREHOUSE.mkdir()
+    catalog = SqlCatalog("examples", uri="sqlite:///:memory:", warehouse=f"file://{WAREHOUSE}")
+    catalog.create_namespace("shop")
+    for make in (make_orders, make_evolved, make_plain_v1, make_empty):
+        keep(make(catalog))
+    shutil.rmtree(WAREHOUSE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+#include "app/table_report.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/table_text.hpp"
+#include "base/time.hpp"
+
+namespace signalbox::app {
+namespace {
+
+namespace json = base::json;
+
+json::value to_json(const lake::MetricValue& value) {
+    if (const auto* integer = std::get_if<std::int64_t>(&value)) return *integer;
+    if (const auto* real = std::get_if<double>(&value); real != nullptr && std::isfinite(*real)) return *real;
+    return nullptr;
+}
+
+std::string to_text(const lake::MetricValue& value) {
+    if (const auto* integer = std::get_if<std::int64_t>(&value)) return fmt::format("{}", *integer);
+    if (const auto* real = std::get_if<double>(&value)) return fmt::format("{:.3f}", *real);
+    return "unknown";
+}
+
+// A manifest's times come from another machine's clock; those that no calendar holds stay numbers.
+std::string time_text(std::int64_t timestamp_ms) {
+    constexpr std::int64_t year_9999_ms = 253'402'300'799'999;
+    if (timestamp_ms < 0 || timestamp_ms > year_9999_ms) return fmt::format("{} ms", timestamp_ms);
+    if (timestamp_ms > INT64_MAX / 1'000'000) return fmt::format("{} ms", timestamp_ms);
+    return base::format_time(base::WallTime(std::chrono::milliseconds(timestamp_ms)));
+}
+
+std::string operation(const lake::Snapshot& snapshot) {
+    const auto found = snapshot.summary.find("operation");
+    return found == snapshot.summary.end() ? "unknown operation" : found->second;
+}
+
+std::string partitions_text(const TableReport& report, std::size_t partitions_max) {
+    const auto& partitions = report.metrics.partitions;
+    if (partitions.empty() || partitions_max == 0) return {};
+    base::TableText table({"PARTITION", "RECORDS", "FILES"});
+    const std::size_t shown = std::min(partitions_max, partitions.size());
+    for (std::size_t i = 0; i < shown; ++i) {
+        table.row({partitions[i].name, fmt::format("{}", partitions[i].record_count),
+                   fmt::format("{}", partitions[i].file_count)});
+    }
+    std::string text = "\n" + table.render();
+    if (shown < partitions.size()) {
+        text += fmt::format("and {} more; --partitions {} shows all\n", partitions.size() - shown, partitions.size());
+    }
+    return text;
+}
+
+std::string drift_text(const TableReport& report) {
+    if (report.metrics.drift.empty()) return {};
+    base::TableText table({"SUMMARY FIELD", "SUMMARY", "MANIFESTS"});
+    for (const lake::Drift& drift : report.metrics.drift) {
+        table.row({drift.field, drift.summary, fmt::format("{}", drift.manifests)});
+    }
+    return "\nThe snapshot's summary is wrong here; the metrics above are computed from the manifests:\n" +
+           table.render();
+}
+
+}  // namespace
+
+std::string TableReport::name() const {
+    std::string_view location = metadata.location;
+    while (!location.empty() && location.back() == '/') location.remove_suffix(1);
+    return std::string(location.substr(location.rfind('/') + 1));
+}
+
+base::Result<TableReport> read_table_report(const std::string& path) {
+    SB_TRY(iceberg::LocalTable table, iceberg::open_table(path));
+    TableReport report;
+    const lake::Snapshot* snapshot = table.metadata.current_snapshot();
+    if (snapshot == nullptr) {
+        report.metrics = lake::compute_metrics(table.metadata, nullptr, nullptr);
+    } else {
+        SB_TRY(const lake::TableTotals totals, iceberg::read_snapshot(table, *snapshot));
+        report.metrics = lake::compute_metrics(table.metadata, snapshot, &totals);
+    }
+    report.metadata_file = std::move(table.metadata_file);
+    report.metadata = std::move(table.metadata);
+    return report;
+}
+
+base::json::value report_json(const TableReport& report, std::size_t partitions_max) {
+    const lake::Snapshot* snapshot = report.metadata.current_snapshot();
+    json::object root;
+    root["table"] = report.name();
+    root["metadata_file"] = report.metadata_file;
+    root["format_version"] = report.metadata.format_version;
+    root["snapshot_id"] = snapshot == nullptr ? json::value(nullptr) : json::value(snapshot->id);
+    root["timestamp"] = snapshot == nullptr ? json::value(nullptr) : json::value(time_text(snapshot->timestamp_ms));
+    root["operation"] = nullptr;
+    if (snapshot != nullptr && snapshot->summary.count("operation") > 0) root["operation"] = operation(*snapshot);
+    json::object metrics;
+    for (const lake::Metric& metric : report.metrics.metrics) metrics[metric.name] = to_json(metric.value);
+    root["metrics"] = std::move(metrics);
+    json::array partitions;
+    for (std::size_t i = 0; i < std::min(partitions_max, report.metrics.partitions.size()); ++i) {
+        const lake::PartitionMetrics& partition = report.metrics.partitions[i];
+        partitions.push_back(json::object{{"partition_name", partition.name},
+                                          {"record_count", partition.record_count},
+                                          {"file_count", partition.file_count}});
+    }
+    root["partition_count"] = report.metrics.partitions.size();
+    root["partitions"] = std::move(partitions);
+    json::array drifts;
+    for (const lake::Drift& drift : report.metrics.drift) {
+        drifts.push_back(
+            json::object{{"field", drift.field}, {"summary", drift.summary}, {"manifests", drift.manifests}});
+    }
+    root["summary_drift"] = std::move(drifts);
+    json::array notes;
+    for (const std::string& note : report.metadata.notes) notes.emplace_back(note);
+    root["notes"] = std::move(notes);
+    return root;
+}
+
+std::string report_text(const TableReport& report, std::size_t partitions_max) {
+    const lake::Snapshot* snapshot = report.metadata.current_snapshot();
+    std::string text = fmt::format("Table {}, Iceberg version {}, {}\n", report.name(), report.metadata.format_version,
+                                   report.metadata_file);
+    if (snapshot == nullptr) {
+        text += "No snapshot: nothing was committed yet\n";
+    } else {
+        text += fmt::format("Snapshot {} of {}, {}\n", snapshot->id, time_text(snapshot->timestamp_ms),
+                            operation(*snapshot));
+    }
+    for (const std::string& note : report.metadata.notes) text += "Note: " + note + "\n";
+    base::TableText table({"METRIC", "VALUE", "UNIT"});
+    for (const lake::Metric& metric : report.metrics.metrics) {
+        table.row({metric.name, to_text(metric.value), std::string(lake::unit_of(metric.name))});
+    }
+    return text + "\n" + table.render() + partitions_text(report, partitions_max) + drift_text(report);
+}
+
+}  // namespace signalbox::app

@@ -1,0 +1,63 @@
+#pragma once
+// An Iceberg table's metadata file as values (Iceberg spec, "Table Metadata", versions 1 to 3). Unknown fields are
+// passed over: later writers add some.
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.hpp"
+
+namespace signalbox::lake {
+
+struct PartitionField {
+    std::int32_t field_id = 0;
+    std::int32_t source_id = 0;
+    std::string name;
+    std::string transform;    // "identity", "bucket[16]", "truncate[4]", "year", "month", "day", "hour", "void"…
+    std::string source_type;  // of the source column, "date", "decimal(9,2)"…; empty if no schema has it any more
+};
+
+struct PartitionSpec {
+    std::int32_t id = 0;
+    std::vector<PartitionField> fields;
+};
+
+struct Snapshot {
+    std::int64_t id = 0;
+    std::optional<std::int64_t> parent_id;
+    std::int64_t sequence_number = 0;  // 0 in version 1
+    std::int64_t timestamp_ms = 0;     // since 1970-01-01T00:00:00Z
+    std::string manifest_list;         // empty if the manifests are inline
+    std::vector<std::string> manifests;
+    bool encrypted = false;                                   // version 3: the manifest list is
+    std::map<std::string, std::string, std::less<>> summary;  // as written; "operation" is one of its keys
+};
+
+struct TableMetadata {
+    int format_version = 0;
+    std::string table_uuid;
+    std::string location;
+    std::int64_t last_updated_ms = 0;
+    std::int64_t last_sequence_number = 0;
+    std::optional<std::int64_t> current_snapshot_id;
+    std::vector<Snapshot> snapshots;
+    std::vector<PartitionSpec> specs;
+    std::map<std::string, std::string, std::less<>> properties;
+    // What a reader should know and can't see in the values, for example an id that was rounded.
+    std::vector<std::string> notes;
+
+    const PartitionSpec* spec(std::int32_t id) const;
+    // The snapshot that current_snapshot_id names; nullptr for a table without one.
+    const Snapshot* current_snapshot() const;
+};
+
+// Parses the JSON text of a metadata file. CorruptData names the field that is wrong; NotSupported for version 4 and
+// later. A current snapshot that no snapshot's id equals (some files hold ids that were rounded to a double) is found
+// by the table's last sequence number, with a note; if that fails too, CorruptData.
+base::Result<TableMetadata> parse_table_metadata(std::string_view text);
+
+}  // namespace signalbox::lake

@@ -1,0 +1,226 @@
+#include "domain/lake/partition.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <map>
+
+#include "base/assert.hpp"
+#include "base/text.hpp"
+#include "base/time.hpp"
+
+namespace signalbox::lake {
+namespace {
+
+enum class Tag : char { False = 'f', True = 't', Integer = 'i', Real = 'r', Text = 's' };
+
+template <typename T>
+void put(std::string& out, T value) {
+    char bytes[sizeof value];
+    std::memcpy(bytes, &value, sizeof value);
+    out.append(bytes, sizeof value);
+}
+
+// Takes a T from the front. Keys come from partition_key alone.
+template <typename T>
+T get(std::string_view& in) {
+    SB_ASSERT(in.size() >= sizeof(T), "a partition key is as partition_key wrote it");
+    T value{};
+    std::memcpy(&value, in.data(), sizeof value);
+    in.remove_prefix(sizeof value);
+    return value;
+}
+
+void put_value(std::string& key, const PartitionValue& value) {
+    put(key, value.field_id);
+    if (const auto* boolean = std::get_if<bool>(&value.value)) {
+        put(key, *boolean ? Tag::True : Tag::False);
+    } else if (const auto* integer = std::get_if<std::int64_t>(&value.value)) {
+        put(key, Tag::Integer);
+        put(key, *integer);
+    } else if (const auto* real = std::get_if<double>(&value.value)) {
+        put(key, Tag::Real);
+        put(key, std::isnan(*real) ? std::nan("") : *real);  // one key for every kind of NaN
+    } else if (const auto* text = std::get_if<std::string_view>(&value.value)) {
+        put(key, Tag::Text);
+        put(key, static_cast<std::uint64_t>(text->size()));
+        key += *text;
+    }
+}
+
+std::map<std::int32_t, PartitionValue> decode_key(std::string_view key) {
+    std::map<std::int32_t, PartitionValue> values;
+    while (!key.empty()) {
+        PartitionValue value;
+        value.field_id = get<std::int32_t>(key);
+        switch (get<Tag>(key)) {
+            case Tag::False:
+                value.value = false;
+                break;
+            case Tag::True:
+                value.value = true;
+                break;
+            case Tag::Integer:
+                value.value = get<std::int64_t>(key);
+                break;
+            case Tag::Real:
+                value.value = get<double>(key);
+                break;
+            case Tag::Text: {
+                const auto size = get<std::uint64_t>(key);
+                SB_ASSERT(size <= key.size(), "a partition key is as partition_key wrote it");
+                value.value = key.substr(0, size);
+                key.remove_prefix(size);
+            }
+        }
+        values.emplace(value.field_id, value);
+    }
+    return values;
+}
+
+std::int64_t floor_divide(std::int64_t value, std::int64_t by) { return value / by - (value % by < 0 ? 1 : 0); }
+
+// Days since 1970-01-01 as "2024-01-31"; years that the calendar type can't hold stay a number.
+std::string date_text(std::int64_t days) {
+    if (days < -11'000'000 || days > 11'000'000) return fmt::format("{}", days);
+    const std::chrono::year_month_day date{std::chrono::sys_days{std::chrono::days{days}}};
+    return fmt::format("{:04}-{:02}-{:02}", static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
+                       static_cast<unsigned>(date.day()));
+}
+
+std::string timestamp_text(std::int64_t value, std::int64_t per_second) {
+    const std::int64_t seconds = floor_divide(value, per_second);
+    const std::int64_t days = floor_divide(seconds, 86'400);
+    const std::int64_t rest = seconds - days * 86'400;
+    const std::int64_t fraction = value - seconds * per_second;
+    std::string text = fmt::format("{}T{:02}:{:02}:{:02}", date_text(days), rest / 3600, rest / 60 % 60, rest % 60);
+    if (fraction != 0) text += fmt::format(".{:0{}}", fraction, per_second == 1'000'000 ? 6 : 9);
+    return text;
+}
+
+std::string time_text(std::int64_t microseconds) {
+    if (microseconds < 0 || microseconds >= 86'400'000'000) return fmt::format("{}", microseconds);
+    const std::string text = timestamp_text(microseconds, 1'000'000);
+    return text.substr(text.find('T') + 1);
+}
+
+std::string integer_text(std::int64_t value, const PartitionField& field) {
+    const bool day_like = field.transform == "day" || (field.transform == "identity" && field.source_type == "date");
+    if (day_like) return date_text(value);
+    if (field.transform == "year") return fmt::format("{}", value + (value > INT64_MAX - 1970 ? 0 : 1970));
+    if (field.transform == "month") {
+        const std::int64_t years = floor_divide(value, 12);
+        return fmt::format("{:04}-{:02}", years + 1970, value - years * 12 + 1);
+    }
+    if (field.transform == "hour") {
+        const std::int64_t days = floor_divide(value, 24);
+        return fmt::format("{}-{:02}", date_text(days), value - days * 24);
+    }
+    if (field.transform == "identity") {
+        if (field.source_type == "time") return time_text(value);
+        if (field.source_type.rfind("timestamp", 0) == 0) {
+            const bool nanoseconds = field.source_type.find("_ns") != std::string::npos;
+            return timestamp_text(value, nanoseconds ? 1'000'000'000 : 1'000'000);
+        }
+    }
+    return fmt::format("{}", value);
+}
+
+// A big-endian two's complement number with its point `scale` digits from the right; longer than 128 bits: as hex.
+std::string decimal_text(std::string_view bytes, std::size_t scale) {
+    if (bytes.empty() || bytes.size() > 16) return base::to_hex(bytes);
+    const bool negative = static_cast<unsigned char>(bytes[0]) >= 0x80;
+    unsigned __int128 magnitude = negative ? ~static_cast<unsigned __int128>(0) : 0;
+    for (const char byte : bytes) magnitude = magnitude << 8 | static_cast<unsigned char>(byte);
+    if (negative) magnitude = ~magnitude + 1;
+    std::string digits;
+    for (; magnitude != 0; magnitude /= 10)
+        digits.insert(digits.begin(), static_cast<char>('0' + static_cast<int>(magnitude % 10)));
+    if (digits.size() <= scale) digits.insert(0, scale + 1 - digits.size(), '0');
+    if (scale > 0) digits.insert(digits.size() - scale, 1, '.');
+    return negative ? "-" + digits : digits;
+}
+
+std::string escape(std::string_view text) {
+    std::string out;
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (byte < 0x20 || byte == 0x7f || c == '/' || c == '=' || c == '%') {
+            out += fmt::format("%{:02X}", byte);
+        } else {
+            out += c;
+        }
+    }
+    return out;
+}
+
+// Whether the bytes are UTF-8 that may be shown (no overlong forms are refused: showing them harms nobody).
+bool is_utf8(std::string_view text) {
+    std::size_t following = 0;
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (following > 0) {
+            if (byte >> 6 != 2) return false;
+            --following;
+        } else if (byte >= 0xf8 || byte >> 6 == 2) {
+            return false;
+        } else {
+            following = byte >= 0xf0 ? 3 : byte >= 0xe0 ? 2 : byte >= 0xc0 ? 1 : 0;
+        }
+    }
+    return following == 0;
+}
+
+std::string text_text(std::string_view text, const PartitionField& field) {
+    const std::string& type = field.source_type;
+    if (type.rfind("decimal(", 0) == 0 &&
+        (field.transform == "identity" || field.transform.rfind("truncate", 0) == 0)) {
+        const std::size_t comma = type.find(',');
+        const auto scale =
+            comma == std::string::npos
+                ? std::nullopt
+                : base::parse_uint(base::trim(std::string_view(type).substr(comma + 1, type.size() - comma - 2)));
+        if (scale && *scale <= 38) return decimal_text(text, *scale);
+    }
+    if (type == "uuid" && text.size() == 16) {
+        const std::string hex = base::to_hex(text);
+        return fmt::format("{}-{}-{}-{}-{}", hex.substr(0, 8), hex.substr(8, 4), hex.substr(12, 4), hex.substr(16, 4),
+                           hex.substr(20));
+    }
+    if (type == "binary" || type.rfind("fixed", 0) == 0 || !is_utf8(text)) return base::to_hex(text);
+    return escape(text);
+}
+
+std::string value_text(const PartitionValue& value, const PartitionField& field) {
+    if (const auto* boolean = std::get_if<bool>(&value.value)) return *boolean ? "true" : "false";
+    if (const auto* integer = std::get_if<std::int64_t>(&value.value)) return integer_text(*integer, field);
+    if (const auto* real = std::get_if<double>(&value.value)) return fmt::format("{}", *real);
+    if (const auto* text = std::get_if<std::string_view>(&value.value)) return text_text(*text, field);
+    return "null";
+}
+
+}  // namespace
+
+void partition_key(std::vector<PartitionValue>& values, std::string& key) {
+    const auto by_id = [](const PartitionValue& a, const PartitionValue& b) { return a.field_id < b.field_id; };
+    if (!std::is_sorted(values.begin(), values.end(), by_id)) std::sort(values.begin(), values.end(), by_id);
+    key.clear();
+    for (const PartitionValue& value : values) {
+        if (!std::holds_alternative<std::monostate>(value.value)) put_value(key, value);
+    }
+}
+
+std::string partition_name(std::string_view key, const PartitionSpec& spec) {
+    const auto values = decode_key(key);
+    std::vector<std::string> parts;
+    for (const PartitionField& field : spec.fields) {
+        if (field.transform == "void") continue;
+        const auto found = values.find(field.field_id);
+        const std::string text = found == values.end() ? "null" : value_text(found->second, field);
+        parts.push_back(fmt::format("{}={}", escape(field.name), text));
+    }
+    return parts.empty() ? "(unpartitioned)" : base::join(parts, "/");
+}
+
+}  // namespace signalbox::lake
