@@ -1,0 +1,230 @@
+#!/usr/bin/python3
+"""Measures the figures of docs/benchmarks.md on this machine, now, and writes out/bench/AREA.json with a picture beside each.
+
+A benchmark is no test: a goal that is missed does not fail the run. What could not be measured is left out, never filled in.
+"""
+import argparse
+import calendar
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools" / "lib"))
+sys.dont_write_bytecode = True
+from labsession import Failed, LabSession  # noqa: E402  (the path comes first)
+from picture import strip_plot  # noqa: E402
+
+OUT = ROOT / "out" / "bench"
+# Aurora's published phase times in seconds, which `--like aurora` plays; by the meter's names of the phases.
+PUBLISHED_S = {
+    "old replica restarts": 5.5,
+    "old writer restarts": 4.5,
+    "writes refused as read-only": 4.5,
+    "writer endpoint moved": 14.0,
+    "reader endpoint moved": 13.5,
+    "events started→completed": 32.4,
+}
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def machine() -> dict:
+    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
+    memory_kib = int(next(line for line in open("/proc/meminfo") if line.startswith("MemTotal")).split()[1])
+    return {"cpu": cpu, "cores": os.cpu_count(), "memory_gib": round(memory_kib / 2**20, 1), "kernel": platform.release(),
+            "date": time.strftime("%Y-%m-%d", time.gmtime())}
+
+
+def commit() -> str:
+    done = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=ROOT)
+    return done.stdout.strip() or "?"
+
+
+class Results:
+    """The results of one area, in the form that every figure of this project has."""
+
+    def __init__(self, area: str):
+        self.area = area
+        self.rows: list[dict] = []
+        self.samples: dict[str, list[float]] = {}
+
+    def add(self, id_: str, value: float, unit: str, goal: str, samples: list[float], peer: dict | None = None) -> None:
+        operator, bound = goal.split()
+        met = value <= float(bound) if operator == "<=" else value == float(bound)
+        row = {"id": id_, "value": round(value, 2), "unit": unit, "n": len(samples), "min": round(min(samples), 2),
+               "max": round(max(samples), 2), "goal": goal, "met": met}
+        if peer:
+            row["peer"] = peer
+            row["ratio"] = round(value / peer["value"], 4) if peer["value"] else None
+        self.rows.append(row)
+        self.samples[id_] = samples
+        say(f"  {id_} = {row['value']} {unit} (n {row['n']}, {row['min']}–{row['max']}; goal {goal}: {'met' if met else 'NOT met'})")
+
+    def write(self) -> None:
+        OUT.mkdir(parents=True, exist_ok=True)
+        document = {"machine": machine(), "commit": commit(), "results": self.rows}
+        (OUT / f"{self.area}.json").write_text(json.dumps(document, indent=2) + "\n")
+        (OUT / f"{self.area}.svg").write_text(strip_plot(self.area, self.rows, self.samples))
+
+
+def wait_until_whole(session: LabSession, seconds: float = 60) -> None:
+    """Until one writer is followed and every other member replicates again."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        members = session.lab_status()["members"]
+        if [m["role"] for m in members].count("writer") == 1 and all(m["healthy"] for m in members):
+            session.wait_for_writer(20)
+            time.sleep(1)
+            return
+        time.sleep(0.3)
+    raise Failed(f"the cluster was not whole again within {seconds} s: {json.dumps(session.lab_status())[:800]}")
+
+
+def excess(session: LabSession, failovers: int, results: Results) -> None:
+    say(f"follow.excess: {failovers} writers killed; direct, DNS and Signalbox measured in the same failover")
+    ours, dns = [], []
+    for _ in range(failovers):
+        wait_until_whole(session)
+        meter = session.start_meter("--until-recovered", "--duration", "60s")
+        time.sleep(2.5)
+        session.lab_do("kill", session.cluster()["writer"])
+        measured = session.measured(meter)
+        ours.append(measured["excess_ms"]["signalbox"])
+        if measured["excess_ms"].get("dns") is not None:
+            dns.append(measured["excess_ms"]["dns"])
+        say(f"    excess: signalbox {ours[-1]} ms, dns {measured['excess_ms'].get('dns')} ms")
+    peer = {"name": "the lab's DNS name, TTL 5 s", "value": round(statistics.median(dns), 2)} if dns else None
+    results.add("follow.excess.stream.p50", statistics.median(ours), "ms", "<= 100", ours, peer)
+
+
+def blackhole(session: LabSession, failovers: int, results: Results) -> None:
+    say(f"follow.detect.blackhole: {failovers} writers whose packets are dropped")
+    detected = []
+    for _ in range(failovers):
+        wait_until_whole(session)
+        victim = session.cluster()["writer"]
+        last = session.journal()[-1]["sequence"]
+        before = time.time()
+        session.lab_do("blackhole", victim)
+        session.wait_for_writer(30, other_than=victim)
+        entries = [e for e in session.journal() if e["sequence"] > last and e["kind"] in ("writer-unclear", "writer-lost")]
+        if not entries:
+            raise Failed("the journal has no entry for the black hole")
+        at = time.strptime(entries[0]["at"][:19], "%Y-%m-%dT%H:%M:%S")
+        seconds = calendar.timegm(at) + float("0." + entries[0]["at"][20:-1])
+        detected.append((seconds - before) * 1000)
+        say(f"    detected after {detected[-1]:.0f} ms")
+        session.lab_do("heal", victim)
+    results.add("follow.detect.blackhole.p50", statistics.median(detected), "ms", "<= 500", detected)
+
+
+def own_errors(session: LabSession, results: Results) -> None:
+    say("measure.own_errors: a calm cluster, 60 s at 10 ms on three paths")
+    wait_until_whole(session)
+    writer = session.cluster()["writer"]
+    address = next(f"{m['address']}:{m['port']}" for m in session.members() if m["id"] == writer)
+    url = "mysql://meter@{}/signalbox_meter?password_file=" + str(session.out / "meter.password")
+    paths = {"direct-1": address, "dns": "orders.cluster.lab:3306", "signalbox": "10.0.1.10:3306"}
+    arguments = [word for name, where in paths.items() for word in ("--path", f"{name}={url.format(where)}")]
+    meter = session.spawn(session.on_node("client", session.signalbox, "measure", *arguments, "--duration", "60s", "--interval",
+                                          "10ms", "--json", "measure.json"), "measure.log")
+    measured = session.measured(meter, 180)
+    results.add("measure.own_errors", measured["own_errors"], "errors", "= 0", [measured["own_errors"]])
+
+
+def lost(session: LabSession, kills: int, results: Results) -> None:
+    say(f"measure.lost_acknowledged: {kills} writers killed with 8 writes in flight on each path")
+    losses, unknown, rolled_back, duplicated = [], 0, 0, 0
+    for _ in range(kills):
+        wait_until_whole(session)
+        meter = session.start_meter("--until-recovered", "--duration", "60s", "--writers", "8")
+        time.sleep(2.5)
+        session.lab_do("kill", session.cluster()["writer"])
+        writes = session.measured(meter)["writes"]
+        losses.append(writes["lost"])
+        unknown += writes["unknown"]
+        rolled_back += writes["rolled_back"]
+        duplicated += writes["duplicated"]
+        say(f"    {writes}")
+    results.add("measure.lost_acknowledged", sum(losses), "rows", "= 0", losses)
+    row = results.rows[-1]
+    row.update(unknown=unknown, rolled_back=rolled_back, duplicated=duplicated)
+    if not unknown or not rolled_back:
+        row["met"] = False
+        row["note"] = "the series saw no unknown outcome or no rolled-back row, so it did not test what it says"
+        say(f"  {row['note']}")
+
+
+def aurora(build: pathlib.Path, runs: int, results: Results) -> None:
+    say(f"measure.aurora_error: {runs} failovers with --like aurora against the published phase times")
+    errors = []
+    for _ in range(runs):
+        with LabSession(build, OUT / "aurora", "bench-aurora") as session:
+            session.up()
+            session.serve()
+            meter = session.start_meter("--duration", "45s", "--events", f"unix:{session.socket}")
+            time.sleep(3)
+            session.lab_do("failover", "orders", "--like", "aurora")
+            phases = session.measured(meter)["failover"]["phases"]
+        found = {p["name"]: (p["end_ms"] - p["start_ms"]) / 1000 for p in phases if p["end_ms"] is not None}
+        for name, published in PUBLISHED_S.items():
+            if name not in found:
+                raise Failed(f"the meter saw no phase '{name}'; it saw {sorted(found)}")
+            errors.append(abs(found[name] - published))
+            say(f"    {name}: {found[name]:.2f} s, published {published} s")
+    results.add("measure.aurora_error_s", max(errors), "s", "<= 0.5", errors)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--build", default="build/release", help="where the programs were built")
+    parser.add_argument("--failovers", type=int, default=10, help="failovers in each series of the follower")
+    parser.add_argument("--kills", type=int, default=20, help="killed writers in the ledger series")
+    parser.add_argument("--only", choices=["excess", "blackhole", "own-errors", "lost", "aurora"], action="append",
+                        help="only this series; may be repeated")
+    arguments = parser.parse_args()
+    build = (ROOT / arguments.build).resolve()
+    wanted = arguments.only or ["excess", "blackhole", "own-errors", "lost", "aurora"]
+    follow, measure = Results("follow"), Results("measure")
+    failed = []
+
+    def series(name: str, run) -> None:
+        if name not in wanted:
+            return
+        try:
+            run()
+        except (Failed, subprocess.TimeoutExpired, KeyError, json.JSONDecodeError) as error:
+            failed.append(name)
+            say(f"  {name} could not be measured: {type(error).__name__}: {error}")
+
+    def in_lab(run) -> None:
+        with LabSession(build, OUT / "lab", "bench") as session:
+            session.up()
+            session.serve()
+            run(session)
+
+    series("excess", lambda: in_lab(lambda s: excess(s, arguments.failovers, follow)))
+    series("blackhole", lambda: in_lab(lambda s: blackhole(s, arguments.failovers, follow)))
+    series("own-errors", lambda: in_lab(lambda s: own_errors(s, measure)))
+    series("lost", lambda: in_lab(lambda s: lost(s, arguments.kills, measure)))
+    series("aurora", lambda: aurora(build, 2, measure))
+    say("")
+    for results in (follow, measure):
+        if results.rows:
+            results.write()
+        for row in results.rows:
+            peer = f"; {row['peer']['name']}: {row['peer']['value']}" if row.get("peer") else ""
+            say(f"{'met    ' if row['met'] else 'NOT met'}  {row['id']:32} {row['value']} {row['unit']} (goal {row['goal']}{peer})")
+    say(f"written: {OUT.relative_to(ROOT)}/*.json")
+    return 3 if failed else 0
+
+
+sys.exit(main())
