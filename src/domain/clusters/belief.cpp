@@ -1,0 +1,304 @@
+#include "domain/clusters/belief.hpp"
+
+#include <algorithm>
+
+#include "base/assert.hpp"
+
+namespace signalbox::clusters {
+namespace {
+
+std::optional<std::size_t> member_at(const std::vector<MemberView>& members, const base::HostPort& address) {
+    for (std::size_t i = 0; i < members.size(); ++i) {
+        if (members[i].config.address == address) return i;
+    }
+    return std::nullopt;
+}
+
+// The facts of a whole answer, or the error of its first malformed GTID list.
+base::Status read_answer(MemberView& view, const std::vector<MemberView>& members, const Evidence& evidence) {
+    SB_TRY(auto history, GtidState::parse(evidence.binlog_state));
+    SB_TRY(auto applied, GtidState::parse(evidence.applied));
+    std::vector<SourceView> sources;
+    for (const ReplicationSource& source : evidence.sources) {
+        SB_TRY(auto received, GtidState::parse(source.received));
+        sources.push_back({member_at(members, source.address), source.io_running, std::move(received)});
+    }
+    // A server that does not log what it replicates has applied more than its own log shows.
+    history.join(applied);
+    view.history = std::move(history);
+    view.applied = std::move(applied);
+    view.sources = std::move(sources);
+    return {};
+}
+
+void take_failure(MemberView& view, ProbeFailure failure) {
+    view.misses = failure.kind == ProbeFailureKind::TimedOut ? view.misses + 1 : 0;
+    view.failure = std::move(failure);
+}
+
+bool is_fresh(const MemberView& member, const BeliefContext& context, base::MonoTime now) {
+    return !context.rules.on(Guard::Freshness) || now - member.sent_at <= context.age_max;
+}
+
+// One process under two names. The uid alone is too weak: machines cloned from one image may share it.
+bool same_server(const MemberView& a, const MemberView& b) {
+    return !a.evidence->server_uid.empty() && a.evidence->server_uid == b.evidence->server_uid &&
+           a.evidence->server_id == b.evidence->server_id;
+}
+
+class Judge {
+  public:
+    Judge(const std::vector<MemberView>& members, const BeliefContext& context, base::MonoTime now)
+        : members_(members), context_(context), now_(now), answering_(members.size()) {
+        for (std::size_t i = 0; i < members.size(); ++i) {
+            answering_[i] =
+                answers(members[i], context.misses) && is_fresh(members[i], context, now);
+        }
+    }
+
+    Verdict verdict() const {
+        Verdict verdict;
+        verdict.members.resize(members_.size());
+        std::vector<std::size_t> eligible;
+        for (std::size_t i = 0; i < members_.size(); ++i) {
+            own_checks(i, verdict.members[i]);
+            if (verdict.members[i].all()) eligible.push_back(i);
+        }
+        for (std::size_t i = 0; i < members_.size(); ++i) {
+            if (answering_[i]) contradictions(i, verdict.members[i]);
+        }
+        contest(eligible, verdict);
+        for (const std::size_t i : eligible) {
+            if (!verdict.members[i].all()) continue;
+            // With the guard of the contest in place at most one passes.
+            if (!verdict.writer) verdict.writer = i;
+        }
+        return verdict;
+    }
+
+  private:
+    bool on(Guard guard) const { return context_.rules.on(guard); }
+
+    void own_checks(std::size_t index, MemberFindings& out) const {
+        const MemberView& member = members_[index];
+        const auto add = [&](Check check, bool passed, std::optional<std::size_t> other = {}, Gtid missing = {}) {
+            out.findings.push_back({check, passed, other, missing});
+        };
+        add(Check::Answers, answers(member, context_.misses));
+        if (!member.evidence) return;
+        const Evidence& evidence = *member.evidence;
+        add(Check::Fresh, is_fresh(member, context_, now_));
+        add(Check::Writable, !on(Guard::Writable) || !evidence.read_only);
+        add(Check::InnodbWritable, !on(Guard::Writable) || !evidence.innodb_read_only);
+        add(Check::ReplicatesFromNobody, !on(Guard::ReplicatesFromNobody) || evidence.sources.empty());
+        std::optional<std::size_t> twin;
+        for (std::size_t j = 0; j < members_.size() && on(Guard::Identity); ++j) {
+            if (j != index && answering_[j] && same_server(member, members_[j])) twin = j;
+        }
+        add(Check::Identity, !twin, twin);
+        history(index, out);
+    }
+
+    void history(std::size_t index, MemberFindings& out) const {
+        const MemberView& member = members_[index];
+        std::optional<Gtid> missing;
+        if (on(Guard::HistoryContained)) missing = member.history.first_missing(context_.continuity.position);
+        // The active writer's answer may be older than what a reader has just confirmed of it: no contradiction.
+        if (context_.active == index && member.sent_at <= context_.continuity.updated_at) missing.reset();
+        out.findings.push_back({Check::History, !missing, std::nullopt, missing.value_or(Gtid{})});
+    }
+
+    // A member that receives from X knows that X lives. If X itself is silent to us, X may be the writer. If X
+    // answers, its own word decides (and, when it claims too, the contest).
+    void contradictions(std::size_t index, MemberFindings& out) const {
+        std::optional<std::size_t> witness;
+        for (std::size_t j = 0; j < members_.size() && on(Guard::ReaderContradicts); ++j) {
+            if (j == index || !answering_[j]) continue;
+            for (const SourceView& source : members_[j].sources) {
+                const bool of_another = source.io_running && source.member && *source.member != index;
+                if (of_another && *source.member != j && !answering_[*source.member]) witness = j;
+            }
+        }
+        out.findings.push_back({Check::NotContradicted, !witness, witness, {}});
+    }
+
+    bool strictly_newer(std::size_t a, std::size_t b) const {
+        return members_[a].history.contains(members_[b].history) && !members_[b].history.contains(members_[a].history);
+    }
+
+    void contest(const std::vector<std::size_t>& eligible, Verdict& verdict) const {
+        if (!on(Guard::NewestClaimWins)) return;
+        bool won = eligible.size() <= 1;
+        for (const std::size_t i : eligible) {
+            std::optional<std::size_t> rival;
+            for (const std::size_t j : eligible) {
+                if (j != i && !strictly_newer(i, j)) rival = j;
+            }
+            won = won || !rival;
+            verdict.members[i].findings.push_back({Check::Newest, !rival, rival, {}});
+        }
+        verdict.contested = !won;
+    }
+
+    const std::vector<MemberView>& members_;
+    const BeliefContext& context_;
+    base::MonoTime now_;
+    std::vector<bool> answering_;
+};
+
+}  // namespace
+
+std::string_view to_string(Guard guard) {
+    static constexpr std::string_view names[guard_count] = {
+        "intent-before-fence",    "fence-barrier",        "barrier-of-this-epoch", "kill-before-commit",
+        "commit-before-route",    "store-failure-stops",  "epoch-never-reused",    "candidate-rechecked",
+        "start-fenced",           "withdrawn-needs-epoch", "hold-when-unclear",    "freshness",
+        "stale-sequence",         "empty-answer-is-unknown", "own-delay-is-no-miss", "writable",
+        "replicates-from-nobody", "history-contained",    "others-confirm-position", "newest-claim-wins",
+        "reader-contradicts",     "identity"};
+    return names[static_cast<std::size_t>(guard)];
+}
+
+bool MemberView::claims_writer(const Rules& rules) const {
+    if (!evidence) return false;
+    return (!rules.on(Guard::Writable) || (!evidence->read_only && !evidence->innodb_read_only)) &&
+           (!rules.on(Guard::ReplicatesFromNobody) || evidence->sources.empty());
+}
+
+bool MemberFindings::passed(Check check) const {
+    return std::any_of(findings.begin(), findings.end(),
+                       [&](const Finding& finding) { return finding.check == check && finding.passed; });
+}
+
+bool MemberFindings::all() const {
+    // Without an answer there are no further findings, and Answers itself has failed.
+    return !findings.empty() &&
+           std::all_of(findings.begin(), findings.end(), [](const Finding& finding) { return finding.passed; });
+}
+
+bool observe(std::vector<MemberView>& members, std::size_t index, const Observation& observation, const Rules& rules) {
+    SB_ASSERT(index < members.size(), "an observation is of a known member");
+    MemberView& view = members[index];
+    if (rules.on(Guard::StaleSequence) && observation.sequence <= view.sequence) return false;
+    view.sequence = observation.sequence;
+    if (const auto* failure = std::get_if<ProbeFailure>(&observation.result)) {
+        if (failure->kind == ProbeFailureKind::OurOwnDelay && rules.on(Guard::OwnDelayIsNoMiss)) return true;
+        if (failure->kind == ProbeFailureKind::Incomplete && !rules.on(Guard::EmptyAnswerIsUnknown)) {
+            // What a follower does that reads an empty answer as "not read-only".
+            Evidence empty = view.evidence.value_or(Evidence{});
+            empty.read_only = empty.innodb_read_only = false;
+            empty.sources.clear();
+            view.sources.clear();
+            view.evidence = std::move(empty);
+            view.sent_at = observation.sent_at;
+            view.completed_at = observation.completed_at;
+            view.failure.reset();
+            return true;
+        }
+        take_failure(view, *failure);
+        return true;
+    }
+    const Evidence& evidence = std::get<Evidence>(observation.result);
+    if (const auto read = read_answer(view, members, evidence); !read) {
+        take_failure(view, {ProbeFailureKind::Incomplete, 0, read.error().text()});
+        return true;
+    }
+    if (view.uid_first.empty()) view.uid_first = evidence.server_uid;
+    view.evidence = evidence;
+    view.sent_at = observation.sent_at;
+    view.completed_at = observation.completed_at;
+    view.failure.reset();
+    view.misses = 0;
+    return true;
+}
+
+bool answers(const MemberView& member, int misses) {
+    if (!member.evidence) return false;
+    if (!member.failure) return true;
+    return member.failure->kind == ProbeFailureKind::TimedOut && member.misses < misses;
+}
+
+Verdict believe(const std::vector<MemberView>& members, const BeliefContext& context, base::MonoTime now) {
+    return Judge(members, context, now).verdict();
+}
+
+bool confirm(Continuity& continuity, const std::vector<MemberView>& members, std::size_t observed, std::size_t active,
+             const Rules& rules) {
+    const MemberView& member = members[observed];
+    GtidState position = continuity.position;
+    if (!rules.on(Guard::OthersConfirmPosition) && observed == active) position.join(member.history);
+    for (const SourceView& source : member.sources) {
+        if (observed == active || source.member != active) continue;
+        position.join(source.received);
+        if (source.io_running) position.join(member.applied);
+    }
+    position = position.newest_per_domain();
+    if (position == continuity.position) return false;
+    continuity.position = std::move(position);
+    continuity.updated_at = member.completed_at;
+    return true;
+}
+
+std::string_view to_string(Check check) {
+    switch (check) {
+        case Check::Answers: return "answers";
+        case Check::Fresh: return "fresh";
+        case Check::Writable: return "writable";
+        case Check::InnodbWritable: return "innodb-writable";
+        case Check::ReplicatesFromNobody: return "replicates-from-nobody";
+        case Check::Identity: return "identity";
+        case Check::History: return "history";
+        case Check::NotContradicted: return "not-contradicted";
+        case Check::Newest: return "newest";
+    }
+    return "?";
+}
+
+std::string_view to_string(ProbeFailureKind kind) {
+    switch (kind) {
+        case ProbeFailureKind::Refused: return "refused";
+        case ProbeFailureKind::Reset: return "reset";
+        case ProbeFailureKind::TimedOut: return "timed out";
+        case ProbeFailureKind::LoginDenied: return "login denied";
+        case ProbeFailureKind::ServerError: return "server error";
+        case ProbeFailureKind::Incomplete: return "incomplete answer";
+        case ProbeFailureKind::OurOwnDelay: return "our own delay";
+    }
+    return "?";
+}
+
+std::string explain(const Finding& finding, const MemberView& member, const std::vector<MemberView>& members) {
+    const std::string other = finding.other ? members[*finding.other].config.name : std::string();
+    switch (finding.check) {
+        case Check::Answers:
+            if (finding.passed) return "answers";
+            if (!member.failure) return "has not answered yet";
+            return fmt::format("does not answer: {}{}{}", to_string(member.failure->kind),
+                               member.failure->text.empty() ? "" : ", ", member.failure->text);
+        case Check::Fresh: return finding.passed ? "its answer is fresh" : "its last answer is too old to prove anything";
+        case Check::Writable: return finding.passed ? "read_only is off" : "says read_only";
+        case Check::InnodbWritable: return finding.passed ? "innodb_read_only is off" : "says innodb_read_only";
+        case Check::ReplicatesFromNobody: {
+            if (finding.passed) return "replicates from nobody";
+            std::vector<std::string> from;
+            for (const ReplicationSource& source : member.evidence->sources) from.push_back(source.address.text());
+            return fmt::format("replicates from {}", base::join(from, ", "));
+        }
+        case Check::Identity:
+            if (finding.passed) return "is a server of its own";
+            return fmt::format("is the same server as '{}' (server_uid {})", other, member.evidence->server_uid);
+        case Check::History:
+            if (finding.passed) return "its history has what was confirmed before";
+            return fmt::format("lacks {}, which was confirmed before; it has {}", finding.missing.text(),
+                               member.history.empty() ? "nothing" : member.history.text());
+        case Check::NotContradicted:
+            if (finding.passed) return "nobody who answers contradicts it";
+            return fmt::format("'{}' still receives from another member, which is silent", other);
+        case Check::Newest:
+            if (finding.passed) return "nobody else's claim is as new";
+            return fmt::format("'{}' claims too, and its history is not contained in this one's", other);
+    }
+    return "?";
+}
+
+}  // namespace signalbox::clusters

@@ -1,0 +1,101 @@
+#pragma once
+// Who is the writer, from what the members said: a pure function. docs/adr/0001-who-is-believed.md says why the rules
+// are as they are.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "domain/clusters/config.hpp"
+#include "domain/clusters/evidence.hpp"
+#include "domain/clusters/gtid.hpp"
+#include "domain/clusters/rules.hpp"
+
+namespace signalbox::clusters {
+
+struct SourceView {
+    std::optional<std::size_t> member;  // of this cluster, by address; none: somebody else
+    bool io_running = false;
+    GtidState received;
+};
+
+// What is known of one member. Made by observe(), read by believe().
+struct MemberView {
+    MemberConfig config;
+    std::uint64_t sequence = 0;           // of the newest observation that counted
+    std::optional<Evidence> evidence;     // the last whole answer
+    GtidState history;                    // binlog state and applied position of that answer
+    GtidState applied;                    // of that answer
+    std::vector<SourceView> sources;      // of that answer
+    base::MonoTime sent_at{};             // of that answer's probe
+    base::MonoTime completed_at{};        // when that answer was whole
+    std::optional<ProbeFailure> failure;  // of the newest observation; none if it was an answer
+    int misses = 0;                       // time-outs in a row
+    std::string uid_first;                // the installation that answered first; another one is an alarm
+
+    bool claims_writer(const Rules& rules) const;
+};
+
+// What must not be lost: the newest GTID per domain that somebody other than the writer confirmed having received.
+struct Continuity {
+    GtidState position;
+    base::MonoTime updated_at{};  // completion of the observation that last moved it
+};
+
+enum class Check {
+    Answers,
+    Fresh,
+    Writable,
+    InnodbWritable,
+    ReplicatesFromNobody,
+    Identity,
+    History,
+    NotContradicted,
+    Newest,
+};
+struct Finding {
+    Check check = Check::Answers;
+    bool passed = false;
+    std::optional<std::size_t> other;  // the member that speaks against it
+    Gtid missing;                      // of History
+    friend bool operator==(const Finding&, const Finding&) = default;
+};
+// All checks of one member, none hidden by the first that failed; what needs an answer is left out without one.
+struct MemberFindings {
+    std::vector<Finding> findings;
+    bool passed(Check check) const;
+    bool all() const;
+    friend bool operator==(const MemberFindings&, const MemberFindings&) = default;
+};
+
+struct Verdict {
+    std::optional<std::size_t> writer;   // the only one who passes every check
+    bool contested = false;              // several claim and none is strictly newer
+    std::vector<MemberFindings> members;  // as many as there are members
+};
+
+struct BeliefContext {
+    const Continuity& continuity;
+    std::optional<std::size_t> active;  // whom traffic goes to in the active epoch, if that epoch may go on
+    base::Duration age_max{};           // how long an answer proves something, from when its question was sent
+    int misses = 1;                     // time-outs in a row that make a member silent
+    Rules rules;
+};
+
+// An answer's bytes as a view's facts. Answers with a sequence not above the newest one are ignored (false). An answer
+// with a malformed GTID list counts as Incomplete. `members` gives the addresses that sources are matched with.
+bool observe(std::vector<MemberView>& members, std::size_t index, const Observation& observation, const Rules& rules);
+// The member answers: its newest counted observation is an answer, or a time-out below `misses`.
+bool answers(const MemberView& member, int misses);
+Verdict believe(const std::vector<MemberView>& members, const BeliefContext& context, base::MonoTime now);
+// Moves the position forward by what the observed member received from the active one. True if it moved.
+bool confirm(Continuity& continuity, const std::vector<MemberView>& members, std::size_t observed, std::size_t active,
+             const Rules& rules);
+
+// One line for people: "replicates from nobody", "lacks 0-1-100, which was confirmed before".
+std::string explain(const Finding& finding, const MemberView& member, const std::vector<MemberView>& members);
+std::string_view to_string(Check check);
+std::string_view to_string(ProbeFailureKind kind);
+
+}  // namespace signalbox::clusters

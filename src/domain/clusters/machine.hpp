@@ -1,0 +1,226 @@
+#pragma once
+// Following one cluster as a machine: what comes in changes facts, the facts fire rows of the transition table, the rows
+// say what to do. Pure: no clock, socket or thread; the time is an argument. The table is in transitions.hpp.
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/error.hpp"
+#include "base/json.hpp"
+#include "domain/clusters/belief.hpp"
+#include "domain/clusters/transitions.hpp"
+
+namespace signalbox::clusters {
+
+// The durable row of a cluster: the highest epoch that was ever intended, for whom, and whether it became active.
+struct EpochFacts {
+    std::uint64_t epoch = 0;
+    std::string member;
+    bool active = false;
+    std::string position;
+    friend bool operator==(const EpochFacts&, const EpochFacts&) = default;
+};
+
+// What comes in.
+namespace input {
+struct Tick {};
+// The answer to LoadRecord.
+struct Loaded {
+    base::Result<std::optional<EpochFacts>> record;
+};
+struct Observed {
+    const Observation* observation;  // borrowed for the call
+};
+// The answer to StoreIntent or StoreActive of this epoch.
+struct Stored {
+    std::uint64_t epoch = 0;
+    bool active = false;
+    base::Status outcome;
+};
+struct BarrierDone {
+    std::uint64_t epoch = 0;
+    std::uint64_t sessions_closed = 0;
+    std::vector<std::pair<std::string, std::vector<std::uint64_t>>> server_sessions;  // per member, connection ids
+};
+struct SessionsKilled {
+    std::uint64_t epoch = 0;
+    std::string member;
+    std::uint64_t killed = 0;
+    std::uint64_t failed = 0;
+};
+struct TrafficHint {
+    std::string member;
+    int code = 0;
+};
+}  // namespace input
+using Input = std::variant<input::Tick, input::Loaded, input::Observed, input::Stored, input::BarrierDone,
+                           input::SessionsKilled, input::TrafficHint>;
+
+// An entry of the journal. Kinds: "start", "member-changed", "writer-unclear", "writer-lost", "writer-again",
+// "epoch-intent", "fenced", "sessions-killed", "epoch-active", "routed", "epoch-abandoned", "alarm", "alarm-cleared",
+// "reconfigured".
+struct Record {
+    std::string kind;
+    std::uint64_t epoch = 0;
+    base::json::object data;
+};
+
+// What to do, in this order.
+namespace action {
+struct LoadRecord {};
+struct SetCadence {
+    std::string member;
+    bool fast = false;
+};
+struct Wake {};
+struct Hold {
+    std::uint64_t epoch = 0;
+};
+// Durable, with its journal entry in one transaction; answered by input::Stored.
+struct Store {
+    EpochFacts facts;
+    Record record;
+};
+struct StorePosition {
+    std::uint64_t epoch = 0;
+    std::string position;
+};
+struct Fence {
+    std::uint64_t epoch = 0;
+};
+struct KillSessions {
+    std::uint64_t epoch = 0;
+    std::string member;
+    std::vector<std::uint64_t> connection_ids;
+};
+struct Route {
+    std::uint64_t epoch = 0;
+    std::string member;
+    base::HostPort address;
+};
+}  // namespace action
+using Action = std::variant<action::LoadRecord, action::SetCadence, action::Wake, action::Hold, action::Store,
+                            action::StorePosition, action::Fence, action::KillSessions, action::Route, Record>;
+
+class Machine {
+  public:
+    explicit Machine(ClusterConfig config, Rules rules = {});
+
+    // The first action of a start: hold, probe fast, load the record.
+    std::vector<Action> start(base::MonoTime now);
+    std::vector<Action> step(const Input& input, base::MonoTime now);
+    // Members of the same name and address keep what is known of them.
+    std::vector<Action> reconfigure(ClusterConfig config, base::MonoTime now);
+    // When a Tick is due; in the future of the last call's `now`.
+    base::MonoTime next_deadline() const { return due_; }
+
+    const ClusterConfig& config() const { return config_; }
+    const Rules& rules() const { return rules_; }
+    State state() const { return state_; }
+    std::uint64_t epoch() const { return epoch_; }  // active in this process, 0 before the first
+    const std::string& writer() const;  // of that epoch while it goes on; empty otherwise
+    bool held() const { return held_; }
+    const std::vector<MemberView>& members() const { return members_; }
+    const Verdict& verdict() const { return verdict_; }
+    const Continuity& continuity() const { return continuity_; }
+    // Text by kind: "no-writer", "contested", "store", "history:b", "probe:a", …
+    const std::map<std::string, std::string>& alarms() const { return alarms_; }
+    // Why each member is or is not believed, all checks.
+    std::vector<std::string> reasons(std::size_t member) const;
+
+  private:
+    friend bool holds(Condition condition, const Machine& machine);
+
+    void absorb(const Input& input);
+    void absorb_loaded(const input::Loaded& loaded);
+    void absorb_observation(const Observation& observation);
+    void absorb_barrier(const input::BarrierDone& barrier);
+    void absorb_kill(const input::SessionsKilled& killed);
+    void watch_strays(std::size_t index);
+    void judge();
+    void fire();
+    void perform(Step step, const Transition& row);
+    void store(bool active);
+    void route_active();
+    void enter_epoch();
+    void kill_leftovers();
+    void hold();
+    void record(std::string kind, std::uint64_t epoch, base::json::object data);
+    base::json::array all_reasons() const;
+    void keep_position();
+    void raise(const std::string& kind, bool wanted, const std::string& text);
+    void update_alarms();
+    void alarm_members();
+    void alarm_verdict();
+    void plan_tick();
+
+    bool on(Guard guard) const { return rules_.on(guard); }
+    std::optional<std::size_t> index_of(const std::string& name) const;
+    std::optional<std::size_t> active() const { return index_of(active_name_); }
+    std::optional<std::size_t> proven() const { return verdict_.writer; }
+    bool active_proven() const;
+    bool other_proven() const;
+    bool active_withdrew() const;
+    bool claim_gone() const;
+    bool candidate_proven() const;
+    bool kills_done() const;
+    bool former_answers(const std::string& name) const;
+    bool epoch_goes_on() const;
+
+    ClusterConfig config_;
+    Rules rules_;
+    base::Duration age_max_{};
+    base::MonoTime now_{};
+    base::MonoTime due_{};
+    std::vector<Action> actions_;
+
+    State state_ = State::Starting;
+    std::vector<MemberView> members_;
+    Verdict verdict_;
+    Continuity continuity_;
+    std::string position_stored_;
+    base::MonoTime position_stored_at_{};
+    base::MonoTime attentive_since_{};  // we were late ourselves before this
+
+    std::uint64_t highest_ = 0;        // the highest epoch number ever intended or tried
+    std::uint64_t routes_epoch_ = 0;   // the newest that the data plane has heard of
+    std::uint64_t epoch_ = 0;          // active in this process
+    std::string active_name_;          // its member
+    base::MonoTime active_since_{};    // when it was routed
+    std::optional<EpochFacts> resumable_;  // the store's active epoch, until a switch was tried
+    bool record_loaded_ = false;
+    base::MonoTime retry_at_{};
+    base::Duration backoff_{};
+    std::string store_error_;
+    bool held_ = false;
+    base::MonoTime held_since_{};
+    bool former_unknown_ = false;  // sessions of an earlier process may still run somewhere
+
+    // The switch under way.
+    std::uint64_t pending_ = 0;
+    std::string candidate_;
+    enum class StoreState { None, Ok, Failed } stored_ = StoreState::None;
+    bool barrier_done_ = false;
+    base::MonoTime fence_at_{};
+    std::uint64_t sessions_closed_ = 0;
+    std::map<std::string, std::set<std::uint64_t>> leftovers_;  // may still run on servers
+    std::set<std::string> kills_open_;
+    base::MonoTime kill_deadline_{};
+    std::uint64_t killed_ = 0;
+    bool traffic_fenced_only_ = false;
+
+    std::map<std::string, std::string> alarms_;
+    std::optional<base::MonoTime> contested_since_;
+    std::optional<base::MonoTime> unproven_claim_since_;
+    // Own writes of members that are not the writer: what they had when the epoch moved on, and what they should not
+    // have written since.
+    std::map<std::string, GtidState> own_seen_;
+    std::map<std::string, Gtid> strays_;
+};
+
+}  // namespace signalbox::clusters
