@@ -189,7 +189,8 @@ std::string text_text(std::string_view text, const PartitionField& field) {
                            hex.substr(20));
     }
     if (type == "binary" || type.rfind("fixed", 0) == 0 || !is_utf8(text)) return base::to_hex(text);
-    return escape(text);
+    // The text "null" must not look like the null that it is not.
+    return text == "null" ? "%6Eull" : escape(text);
 }
 
 std::string value_text(const PartitionValue& value, const PartitionField& field) {

@@ -30,7 +30,8 @@ class Decompressor {
     Decompressor(const Decompressor&) = delete;
     Decompressor& operator=(const Decompressor&) = delete;
 
-    // The whole input is one compressed piece: raw deflate, a gzip file (of one or several members), zstd frames, or
+    // The whole input is one compressed piece: raw deflate (followed by its Adler-32, whole or without the last byte,
+    // where the writer left it there: then it is checked), a gzip file (of one or several members), zstd frames, or
     // Avro's snappy (with the big-endian CRC-32 of the output in the last four bytes). The view lives until the next
     // call; Codec::Null gives the input itself. Errors are CorruptData and say what is wrong, not where.
     base::Result<std::string_view> decompress(Codec codec, std::string_view input);
