@@ -6,7 +6,6 @@
 namespace signalbox::app {
 namespace {
 
-using base::ErrorKind;
 using namespace std::chrono_literals;
 
 std::string read_password(yaml::Reader& reader, const std::string& config_file) {

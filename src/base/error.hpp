@@ -57,6 +57,7 @@ int exit_code(ErrorKind kind);
 
 }  // namespace signalbox::base
 
+// NOLINTBEGIN(bugprone-macro-parentheses): `name` is a declaration, which parentheses would end.
 // SB_TRY(name, expression): name = *expression, or return its error.
 #define SB_CONCAT_(a, b) a##b
 #define SB_CONCAT(a, b) SB_CONCAT_(a, b)
@@ -71,3 +72,4 @@ int exit_code(ErrorKind kind);
         if (auto sb_status = (expression); !sb_status)                                     \
             return tl::unexpected<::signalbox::base::Error>(std::move(sb_status).error()); \
     } while (false)
+// NOLINTEND(bugprone-macro-parentheses)

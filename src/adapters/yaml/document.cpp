@@ -27,8 +27,8 @@ std::string describe(const YAML::Node& node) {
 
 }  // namespace
 
-Reader::Reader(YAML::Node node, std::string where, std::shared_ptr<Faults> faults)
-    : node_(std::move(node)), where_(std::move(where)), faults_(std::move(faults)) {
+Reader::Reader(const YAML::Node& node, std::string where, std::shared_ptr<Faults> faults)
+    : node_(node), where_(std::move(where)), faults_(std::move(faults)) {
     if (node_.IsMap() || node_.IsNull()) return;
     faults_->add(line_of(node_), fmt::format("{}: expected a mapping of keys to values, found {}",
                                              where_.empty() ? "the file" : where_, describe(node_)));

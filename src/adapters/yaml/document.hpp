@@ -32,7 +32,7 @@ struct Faults {
 
 class Reader {
   public:
-    Reader(YAML::Node node, std::string where, std::shared_ptr<Faults> faults);
+    Reader(const YAML::Node& node, std::string where, std::shared_ptr<Faults> faults);
 
     // Scalars. Absent: nullopt. Wrong type or out of range: a fault, and nullopt.
     std::optional<std::string> text(const std::string& key);
@@ -97,7 +97,7 @@ class Document {
     base::Status status() const;
 
   private:
-    Document(YAML::Node node, std::shared_ptr<Faults> faults) : node_(std::move(node)), faults_(std::move(faults)) {}
+    Document(const YAML::Node& node, std::shared_ptr<Faults> faults) : node_(node), faults_(std::move(faults)) {}
     YAML::Node node_;
     std::shared_ptr<Faults> faults_;
 };
