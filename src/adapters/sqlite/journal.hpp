@@ -21,9 +21,11 @@ class JournalStore final : public ports::Journal, public ports::EpochStore {
                        const ports::JournalEntry& entry) override;
     base::Status store_position(const std::string& cluster, std::uint64_t epoch, const std::string& position) override;
 
+    // Adds an entry inside a transaction of the caller, for stores that commit a change together with its record.
+    base::Status insert(const ports::JournalEntry& entry);
+
   private:
     explicit JournalStore(std::shared_ptr<Database> database) : database_(std::move(database)) {}
-    base::Status insert(const ports::JournalEntry& entry);
 
     std::shared_ptr<Database> database_;
 };

@@ -1,0 +1,77 @@
+#include "domain/network/facts.hpp"
+
+#include <algorithm>
+
+#include "base/text.hpp"
+
+namespace signalbox::network {
+namespace {
+
+std::uint32_t mask_of(int prefix_bits) { return prefix_bits == 0 ? 0 : ~std::uint32_t{0} << (32 - prefix_bits); }
+
+}  // namespace
+
+bool Range::contains(std::uint32_t address) const { return (address & mask_of(prefix_bits)) == base; }
+
+bool Range::contains(const Range& other) const { return other.prefix_bits >= prefix_bits && contains(other.base); }
+
+std::string Range::text() const {
+    return fmt::format("{}.{}.{}.{}/{}", base >> 24, (base >> 16) & 255, (base >> 8) & 255, base & 255, prefix_bits);
+}
+
+std::optional<std::uint32_t> parse_address(std::string_view text) {
+    const auto parts = base::split(text, '.');
+    if (parts.size() != 4) return std::nullopt;
+    std::uint32_t address = 0;
+    for (const std::string_view part : parts) {
+        const auto number = base::parse_uint(part);
+        if (!number || *number > 255 || (part.size() > 1 && part.front() == '0')) return std::nullopt;
+        address = address << 8 | static_cast<std::uint32_t>(*number);
+    }
+    return address;
+}
+
+base::Result<Range> parse_range(std::string_view text) {
+    const std::size_t slash = text.find('/');
+    const auto address = parse_address(text.substr(0, slash));
+    constexpr std::uint64_t none = 33;
+    const std::uint64_t bits =
+        slash == std::string_view::npos ? none : base::parse_uint(text.substr(slash + 1)).value_or(none);
+    if (!address || bits > 32) {
+        return base::fail(base::ErrorKind::InvalidArgument, "'{}' is not an address range, like 10.0.0.0/16", text);
+    }
+    const auto prefix_bits = static_cast<int>(bits);
+    const Range range{*address & mask_of(prefix_bits), prefix_bits};
+    if (range.base != *address) {
+        return base::fail(base::ErrorKind::InvalidArgument, "'{}' has bits outside of its prefix; did you mean {}?",
+                          text, range.text());
+    }
+    return range;
+}
+
+const RouteTable* table_of(const Facts& facts, const Subnet& subnet) {
+    const RouteTable* main = nullptr;
+    for (const RouteTable& table : facts.route_tables) {
+        if (table.network != subnet.network) continue;
+        if (std::find(table.subnets.begin(), table.subnets.end(), subnet.id) != table.subnets.end()) return &table;
+        if (table.main) main = &table;
+    }
+    return main;
+}
+
+const Route* route_to(const RouteTable& table, std::uint32_t address) {
+    const Route* best = nullptr;
+    for (const Route& route : table.routes) {
+        if (!route.destination.contains(address)) continue;
+        if (best == nullptr || route.destination.prefix_bits > best->destination.prefix_bits) best = &route;
+    }
+    return best;
+}
+
+const Route* default_route(const RouteTable& table) {
+    for (const Route& route : table.routes)
+        if (route.destination.prefix_bits == 0) return &route;
+    return nullptr;
+}
+
+}  // namespace signalbox::network
