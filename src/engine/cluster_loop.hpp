@@ -72,10 +72,11 @@ class ClusterLoop {
     // them. If the active member is gone or has moved, there is no writer until one is proven.
     void reconfigure(clusters::ClusterConfig config, base::MonoTime now, base::WallTime wall);
 
+    const clusters::Machine& machine() const { return machine_; }
     const clusters::ClusterConfig& config() const { return machine_.config(); }
-    // Everything for people: {"name","state","epoch","writer","held","hold_since","position","verdict","members":
-    // [{"name","address","role","answers","last_answer_ms","misses","reasons"}],"alarms":[{"kind","text","since"}],
-    // "failovers":[…]} as docs/reference/status.md.
+    // Everything for people: {"name","state","epoch","writer","held","hold_since","position","contested","members":
+    // [{"name","address","role","answers","last_answer_ms","misses","version","history","believed","reasons"}],
+    // "alarms":[{"kind","text","since"}],"failovers":[FailoverRecord],"journal_failures"}. Times are RFC 3339 or null.
     base::json::object status(base::MonoTime now) const;
 
     // For metrics: cheap, no text.
@@ -87,11 +88,11 @@ class ClusterLoop {
     const std::deque<FailoverRecord>& failovers() const { return failovers_; }  // the newest last, at most 32
 
   private:
-    void run(const clusters::Input& input, base::MonoTime now, base::WallTime wall);
+    void drain(base::MonoTime now, base::WallTime wall);
     void execute(const clusters::Action& action, base::MonoTime now, base::WallTime wall);
-    void load(base::MonoTime now, base::WallTime wall);
+    void load();
+    void store(const clusters::action::Store& action, base::MonoTime now, base::WallTime wall);
     ports::JournalEntry entry(const clusters::Record& record, base::WallTime wall) const;
-    void append(const clusters::Record& record, base::WallTime wall);
     void note(const clusters::Record& record, base::MonoTime now, base::WallTime wall);
 
     clusters::Machine machine_;
@@ -102,6 +103,7 @@ class ClusterLoop {
     FailoverRecord current_;  // the switch under way, or the doubt that may become one
     std::deque<FailoverRecord> failovers_;
     std::uint64_t failover_count_ = 0;
+    std::uint64_t journal_failures_ = 0;
 };
 
 }  // namespace signalbox::engine

@@ -51,8 +51,7 @@ class Judge {
     Judge(const std::vector<MemberView>& members, const BeliefContext& context, base::MonoTime now)
         : members_(members), context_(context), now_(now), answering_(members.size()) {
         for (std::size_t i = 0; i < members.size(); ++i) {
-            answering_[i] =
-                answers(members[i], context.misses) && is_fresh(members[i], context, now);
+            answering_[i] = answers(members[i], context.misses) && is_fresh(members[i], context, now);
         }
     }
 
@@ -149,13 +148,28 @@ class Judge {
 }  // namespace
 
 std::string_view to_string(Guard guard) {
-    static constexpr std::string_view names[guard_count] = {
-        "intent-before-fence",    "fence-barrier",        "barrier-of-this-epoch", "kill-before-commit",
-        "commit-before-route",    "store-failure-stops",  "epoch-never-reused",    "candidate-rechecked",
-        "start-fenced",           "withdrawn-needs-epoch", "hold-when-unclear",    "freshness",
-        "stale-sequence",         "empty-answer-is-unknown", "own-delay-is-no-miss", "writable",
-        "replicates-from-nobody", "history-contained",    "others-confirm-position", "newest-claim-wins",
-        "reader-contradicts",     "identity"};
+    static constexpr std::string_view names[guard_count] = {"intent-before-fence",
+                                                            "fence-barrier",
+                                                            "barrier-of-this-epoch",
+                                                            "kill-before-commit",
+                                                            "commit-before-route",
+                                                            "store-failure-stops",
+                                                            "epoch-never-reused",
+                                                            "candidate-rechecked",
+                                                            "start-fenced",
+                                                            "withdrawn-needs-epoch",
+                                                            "hold-when-unclear",
+                                                            "freshness",
+                                                            "stale-sequence",
+                                                            "empty-answer-is-unknown",
+                                                            "own-delay-is-no-miss",
+                                                            "writable",
+                                                            "replicates-from-nobody",
+                                                            "history-contained",
+                                                            "others-confirm-position",
+                                                            "newest-claim-wins",
+                                                            "reader-contradicts",
+                                                            "identity"};
     return names[static_cast<std::size_t>(guard)];
 }
 
@@ -241,28 +255,44 @@ bool confirm(Continuity& continuity, const std::vector<MemberView>& members, std
 
 std::string_view to_string(Check check) {
     switch (check) {
-        case Check::Answers: return "answers";
-        case Check::Fresh: return "fresh";
-        case Check::Writable: return "writable";
-        case Check::InnodbWritable: return "innodb-writable";
-        case Check::ReplicatesFromNobody: return "replicates-from-nobody";
-        case Check::Identity: return "identity";
-        case Check::History: return "history";
-        case Check::NotContradicted: return "not-contradicted";
-        case Check::Newest: return "newest";
+        case Check::Answers:
+            return "answers";
+        case Check::Fresh:
+            return "fresh";
+        case Check::Writable:
+            return "writable";
+        case Check::InnodbWritable:
+            return "innodb-writable";
+        case Check::ReplicatesFromNobody:
+            return "replicates-from-nobody";
+        case Check::Identity:
+            return "identity";
+        case Check::History:
+            return "history";
+        case Check::NotContradicted:
+            return "not-contradicted";
+        case Check::Newest:
+            return "newest";
     }
     return "?";
 }
 
 std::string_view to_string(ProbeFailureKind kind) {
     switch (kind) {
-        case ProbeFailureKind::Refused: return "refused";
-        case ProbeFailureKind::Reset: return "reset";
-        case ProbeFailureKind::TimedOut: return "timed out";
-        case ProbeFailureKind::LoginDenied: return "login denied";
-        case ProbeFailureKind::ServerError: return "server error";
-        case ProbeFailureKind::Incomplete: return "incomplete answer";
-        case ProbeFailureKind::OurOwnDelay: return "our own delay";
+        case ProbeFailureKind::Refused:
+            return "refused";
+        case ProbeFailureKind::Reset:
+            return "reset";
+        case ProbeFailureKind::TimedOut:
+            return "timed out";
+        case ProbeFailureKind::LoginDenied:
+            return "login denied";
+        case ProbeFailureKind::ServerError:
+            return "server error";
+        case ProbeFailureKind::Incomplete:
+            return "incomplete answer";
+        case ProbeFailureKind::OurOwnDelay:
+            return "our own delay";
     }
     return "?";
 }
@@ -275,9 +305,12 @@ std::string explain(const Finding& finding, const MemberView& member, const std:
             if (!member.failure) return "has not answered yet";
             return fmt::format("does not answer: {}{}{}", to_string(member.failure->kind),
                                member.failure->text.empty() ? "" : ", ", member.failure->text);
-        case Check::Fresh: return finding.passed ? "its answer is fresh" : "its last answer is too old to prove anything";
-        case Check::Writable: return finding.passed ? "read_only is off" : "says read_only";
-        case Check::InnodbWritable: return finding.passed ? "innodb_read_only is off" : "says innodb_read_only";
+        case Check::Fresh:
+            return finding.passed ? "its answer is fresh" : "its last answer is too old to prove anything";
+        case Check::Writable:
+            return finding.passed ? "read_only is off" : "says read_only";
+        case Check::InnodbWritable:
+            return finding.passed ? "innodb_read_only is off" : "says innodb_read_only";
         case Check::ReplicatesFromNobody: {
             if (finding.passed) return "replicates from nobody";
             std::vector<std::string> from;

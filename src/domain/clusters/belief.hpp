@@ -70,8 +70,8 @@ struct MemberFindings {
 };
 
 struct Verdict {
-    std::optional<std::size_t> writer;   // the only one who passes every check
-    bool contested = false;              // several claim and none is strictly newer
+    std::optional<std::size_t> writer;    // the only one who passes every check
+    bool contested = false;               // several claim and none is strictly newer
     std::vector<MemberFindings> members;  // as many as there are members
 };
 

@@ -13,9 +13,7 @@ using base::fail;
 
 constexpr std::size_t list_max = 4096;
 
-bool before(const Gtid& a, const Gtid& b) {
-    return a.domain != b.domain ? a.domain < b.domain : a.server < b.server;
-}
+bool before(const Gtid& a, const Gtid& b) { return a.domain != b.domain ? a.domain < b.domain : a.server < b.server; }
 
 std::optional<Gtid> parse_one(std::string_view text) {
     const auto parts = base::split(text, '-');

@@ -85,6 +85,11 @@ std::vector<Action> Machine::reconfigure(ClusterConfig config, MonoTime now) {
     const base::HostPort before = at(active_name_);
     members_ = std::move(members);
     config_ = std::move(config);
+    judge();
+    std::erase_if(alarms_, [&](const auto& alarm) {
+        const std::size_t colon = alarm.first.find(':');
+        return colon != std::string::npos && !index_of(alarm.first.substr(colon + 1));
+    });
     age_max_ = config_.probe.calm + config_.probe.deadline * config_.probe.misses;
     const bool moved = !active_name_.empty() && before != at(active_name_);
     record("reconfigured", epoch_, {{"members", members_.size()}, {"writer_moved", moved}});
@@ -221,32 +226,45 @@ void Machine::absorb_kill(const input::SessionsKilled& killed) {
 }
 
 void Machine::judge() {
-    const BeliefContext context{continuity_, epoch_goes_on() ? active() : std::nullopt, age_max_,
-                                config_.probe.misses, rules_};
+    const BeliefContext context{continuity_, epoch_goes_on() ? active() : std::nullopt, age_max_, config_.probe.misses,
+                                rules_};
     verdict_ = believe(members_, context, now_);
 }
 
 bool holds(Condition condition, const Machine& m) {
     using StoreState = Machine::StoreState;
     switch (condition) {
-        case Condition::RecordLoaded: return m.record_loaded_;
-        case Condition::RetryDue: return m.now_ >= m.retry_at_ && m.retry_at_ != MonoTime{};
+        case Condition::RecordLoaded:
+            return m.record_loaded_;
+        case Condition::RetryDue:
+            return m.now_ >= m.retry_at_ && m.retry_at_ != MonoTime{};
         case Condition::RecordedWriterProven: {
             if (!m.resumable_ || !m.index_of(m.resumable_->member)) return false;
             return !m.on(Guard::StartFenced) || m.proven() == m.index_of(m.resumable_->member);
         }
-        case Condition::WriterProven: return m.proven().has_value();
-        case Condition::OtherProven: return m.other_proven();
-        case Condition::ActiveProven: return m.active_proven();
-        case Condition::ActiveWithdrew: return m.on(Guard::WithdrawnNeedsEpoch) && m.active_withdrew();
-        case Condition::ActiveClaimGone: return m.claim_gone();
-        case Condition::ActiveUnproven: return !m.active_proven();
-        case Condition::CandidateUnproven: return m.on(Guard::CandidateRechecked) && !m.candidate_proven();
+        case Condition::WriterProven:
+            return m.proven().has_value();
+        case Condition::OtherProven:
+            return m.other_proven();
+        case Condition::ActiveProven:
+            return m.active_proven();
+        case Condition::ActiveWithdrew:
+            return m.on(Guard::WithdrawnNeedsEpoch) && m.active_withdrew();
+        case Condition::ActiveClaimGone:
+            return m.claim_gone();
+        case Condition::ActiveUnproven:
+            return !m.active_proven();
+        case Condition::CandidateUnproven:
+            return m.on(Guard::CandidateRechecked) && !m.candidate_proven();
         case Condition::IntentStored:
-        case Condition::EpochStored: return m.stored_ == StoreState::Ok;
-        case Condition::BarrierAcked: return m.barrier_done_ || !m.on(Guard::FenceBarrier);
-        case Condition::KillsDone: return m.kills_done();
-        case Condition::StoreFailed: return m.stored_ == StoreState::Failed;
+        case Condition::EpochStored:
+            return m.stored_ == StoreState::Ok;
+        case Condition::BarrierAcked:
+            return m.barrier_done_ || !m.on(Guard::FenceBarrier);
+        case Condition::KillsDone:
+            return m.kills_done();
+        case Condition::StoreFailed:
+            return m.stored_ == StoreState::Failed;
     }
     return false;
 }
@@ -286,7 +304,8 @@ void Machine::perform(Step step, const Transition& row) {
                 actions_.push_back(action::SetCadence{member.config.name, step == Step::ProbeFast});
             }
             return;
-        case Step::Hold: return hold();
+        case Step::Hold:
+            return hold();
         case Step::Resume:
             epoch_ = resumable_->epoch;
             active_name_ = resumable_->member;
@@ -294,7 +313,8 @@ void Machine::perform(Step step, const Transition& row) {
             resumable_.reset();
             active_since_ = now_;
             return;
-        case Step::StoreIntent: return store(false);
+        case Step::StoreIntent:
+            return store(false);
         case Step::Fence:
             stored_ = StoreState::None;
             barrier_done_ = false;
@@ -303,14 +323,19 @@ void Machine::perform(Step step, const Transition& row) {
             held_ = true;
             actions_.push_back(action::Fence{pending_});
             return;
-        case Step::KillSessions: return kill_leftovers();
-        case Step::StoreActive: return store(true);
-        case Step::EnterEpoch: return enter_epoch();
+        case Step::KillSessions:
+            return kill_leftovers();
+        case Step::StoreActive:
+            return store(true);
+        case Step::EnterEpoch:
+            return enter_epoch();
         case Step::Route:
-        case Step::RouteAgain: return route_active();
+        case Step::RouteAgain:
+            return route_active();
         case Step::Abandon:
             record("epoch-abandoned", pending_,
-                   {{"member", candidate_}, {"why", stored_ == StoreState::Failed ? store_error_ : row.why},
+                   {{"member", candidate_},
+                    {"why", stored_ == StoreState::Failed ? store_error_ : row.why},
                     {"reasons", all_reasons()}});
             if (!on(Guard::EpochNeverReused)) --highest_;
             stored_ = StoreState::None;
@@ -321,7 +346,8 @@ void Machine::perform(Step step, const Transition& row) {
         case Step::RecordLost:
             return record("writer-lost", epoch_,
                           {{"member", active_name_}, {"why", row.why}, {"reasons", all_reasons()}});
-        case Step::RecordAgain: return record("writer-again", epoch_, {{"member", active_name_}});
+        case Step::RecordAgain:
+            return record("writer-again", epoch_, {{"member", active_name_}});
     }
 }
 
@@ -480,9 +506,8 @@ bool Machine::claim_gone() const {
     const MemberView& member = members_[*writer];
     if (answers(member, config_.probe.misses)) {
         const MemberFindings& findings = verdict_.members[*writer];
-        const bool only_age = std::all_of(findings.findings.begin(), findings.findings.end(), [](const Finding& f) {
-            return f.passed || f.check == Check::Fresh;
-        });
+        const bool only_age = std::all_of(findings.findings.begin(), findings.findings.end(),
+                                          [](const Finding& f) { return f.passed || f.check == Check::Fresh; });
         if (!only_age) return true;
     } else if (member.failure) {
         const ProbeFailureKind kind = member.failure->kind;

@@ -1,6 +1,6 @@
 #pragma once
-// Following one cluster as a machine: what comes in changes facts, the facts fire rows of the transition table, the rows
-// say what to do. Pure: no clock, socket or thread; the time is an argument. The table is in transitions.hpp.
+// Following one cluster as a machine: what comes in changes facts, the facts fire rows of the transition table, the
+// rows say what to do. Pure: no clock, socket or thread; the time is an argument. The table is in transitions.hpp.
 
 #include <cstdint>
 #include <map>
@@ -123,7 +123,7 @@ class Machine {
     const Rules& rules() const { return rules_; }
     State state() const { return state_; }
     std::uint64_t epoch() const { return epoch_; }  // active in this process, 0 before the first
-    const std::string& writer() const;  // of that epoch while it goes on; empty otherwise
+    const std::string& writer() const;              // of that epoch while it goes on; empty otherwise
     bool held() const { return held_; }
     const std::vector<MemberView>& members() const { return members_; }
     const Verdict& verdict() const { return verdict_; }
@@ -187,11 +187,11 @@ class Machine {
     base::MonoTime position_stored_at_{};
     base::MonoTime attentive_since_{};  // we were late ourselves before this
 
-    std::uint64_t highest_ = 0;        // the highest epoch number ever intended or tried
-    std::uint64_t routes_epoch_ = 0;   // the newest that the data plane has heard of
-    std::uint64_t epoch_ = 0;          // active in this process
-    std::string active_name_;          // its member
-    base::MonoTime active_since_{};    // when it was routed
+    std::uint64_t highest_ = 0;            // the highest epoch number ever intended or tried
+    std::uint64_t routes_epoch_ = 0;       // the newest that the data plane has heard of
+    std::uint64_t epoch_ = 0;              // active in this process
+    std::string active_name_;              // its member
+    base::MonoTime active_since_{};        // when it was routed
     std::optional<EpochFacts> resumable_;  // the store's active epoch, until a switch was tried
     bool record_loaded_ = false;
     base::MonoTime retry_at_{};

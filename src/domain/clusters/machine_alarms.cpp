@@ -23,8 +23,9 @@ void Machine::update_alarms() {
     const bool no_writer = held_ && now_ - held_since_ >= no_writer_after;
     if (no_writer != alarms_.contains("no-writer")) {
         raise("no-writer", no_writer,
-              fmt::format("cluster '{}' has had no proven writer for {}; new connections are held", config_.name,
-                          base::format_duration(std::chrono::duration_cast<std::chrono::milliseconds>(now_ - held_since_))));
+              fmt::format(
+                  "cluster '{}' has had no proven writer for {}; new connections are held", config_.name,
+                  base::format_duration(std::chrono::duration_cast<std::chrono::milliseconds>(now_ - held_since_))));
     }
     if (!store_error_.empty() || alarms_.contains("store")) {
         const bool failing = !store_error_.empty() && state_ != State::Following;
@@ -50,9 +51,11 @@ void Machine::alarm_verdict() {
             if (!member.claims_writer(rules_) || member.failure) continue;
             who += fmt::format("{}'{}' has {}", who.empty() ? "" : ", ", member.config.name, member.history.text());
         }
-        raise("contested", contested,
-              fmt::format("several members claim to be the writer and none is strictly newer: {}; traffic is held until "
-                          "one of them withdraws", who));
+        raise(
+            "contested", contested,
+            fmt::format("several members claim to be the writer and none is strictly newer: {}; traffic is held until "
+                        "one of them withdraws",
+                        who));
     }
     bool lacking = false;
     for (std::size_t i = 0; i < members_.size(); ++i) {
@@ -74,7 +77,8 @@ void Machine::alarm_verdict() {
     }
     raise("history", history,
           fmt::format("no member that claims to be the writer has the position {}: {}; acknowledged writes would be "
-                      "lost, so traffic is held", continuity_.position.text(), text));
+                      "lost, so traffic is held",
+                      continuity_.position.text(), text));
 }
 
 void Machine::alarm_members() {
@@ -108,12 +112,13 @@ void Machine::alarm_members() {
         const MemberView* twin = nullptr;
         for (const MemberView& other : members_) {
             if (&other == &member || !other.evidence) continue;
-            const bool uid = !member.evidence->server_uid.empty() && member.evidence->server_uid == other.evidence->server_uid;
+            const bool uid =
+                !member.evidence->server_uid.empty() && member.evidence->server_uid == other.evidence->server_uid;
             if (uid || member.evidence->server_id == other.evidence->server_id) twin = &other;
         }
         set("identity", twin != nullptr, [&] {
-            return fmt::format("'{}' and '{}' have the same server_id {} or server_uid {}: give each server its own", name,
-                               twin->config.name, member.evidence->server_id, member.evidence->server_uid);
+            return fmt::format("'{}' and '{}' have the same server_id {} or server_uid {}: give each server its own",
+                               name, twin->config.name, member.evidence->server_id, member.evidence->server_uid);
         });
         set("uid-changed", member.evidence->server_uid != member.uid_first, [&] {
             return fmt::format("'{}' at {} is another installation than before: server_uid {}, was {}", name,
@@ -124,8 +129,10 @@ void Machine::alarm_members() {
             if (!member.sources[s].member && member.sources[s].io_running) unmatched = &member.evidence->sources[s];
         }
         set("unmatched-source", unmatched != nullptr, [&] {
-            return fmt::format("'{}' replicates from {}, which is no member's address: write members' addresses as "
-                               "replication knows them", name, unmatched->address.text());
+            return fmt::format(
+                "'{}' replicates from {}, which is no member's address: write members' addresses as "
+                "replication knows them",
+                name, unmatched->address.text());
         });
     }
 }

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-
 namespace signalbox::clusters {
 
 std::span<const Transition> transitions() {
@@ -14,14 +13,23 @@ std::span<const Transition> transitions() {
         {S::Starting, C::RecordLoaded, S::Fenced, {}, "the record is known; the writer is not proven yet"},
         {S::Starting, C::RetryDue, S::Starting, {Load}, "the store is asked again"},
 
-        {S::Fenced, C::RecordedWriterProven, S::Following, {Resume, Route, ProbeCalm},
+        {S::Fenced,
+         C::RecordedWriterProven,
+         S::Following,
+         {Resume, Route, ProbeCalm},
          "after a restart the same member in the same epoch: nobody else had our traffic in between"},
         {S::Fenced, C::WriterProven, S::Intending, {StoreIntent}, "a writer is proven: the next epoch"},
 
-        {S::Following, C::OtherProven, S::Intending, {RecordLost, ProbeFast, Hold, StoreIntent},
+        {S::Following,
+         C::OtherProven,
+         S::Intending,
+         {RecordLost, ProbeFast, Hold, StoreIntent},
          "another member's claim is strictly newer"},
         {S::Following, C::ActiveWithdrew, S::NoWriter, {RecordLost, ProbeFast, Hold}, "it says that it is no writer"},
-        {S::Following, C::ActiveClaimGone, S::Holding, {RecordUnclear, ProbeFast, Hold},
+        {S::Following,
+         C::ActiveClaimGone,
+         S::Holding,
+         {RecordUnclear, ProbeFast, Hold},
          "refused, reset, silent, contested or contradicted"},
         {S::Following, C::ActiveUnproven, S::Unclear, {RecordUnclear, ProbeFast}, "its proof has gaps"},
 
@@ -32,7 +40,10 @@ std::span<const Transition> transitions() {
 
         {S::Holding, C::OtherProven, S::Intending, {RecordLost, StoreIntent}, "another member is proven"},
         {S::Holding, C::ActiveWithdrew, S::NoWriter, {RecordLost}, "it says that it is no writer"},
-        {S::Holding, C::ActiveProven, S::Following, {RecordAgain, RouteAgain, ProbeCalm},
+        {S::Holding,
+         C::ActiveProven,
+         S::Following,
+         {RecordAgain, RouteAgain, ProbeCalm},
          "proven again, and it never withdrew: the epoch goes on"},
 
         {S::NoWriter, C::WriterProven, S::Intending, {StoreIntent}, "a writer is proven, perhaps the same"},
@@ -44,7 +55,10 @@ std::span<const Transition> transitions() {
         {S::Barrier, C::BarrierAcked, S::Killing, {KillSessions}, "no session of an older epoch is left in any shard"},
 
         {S::Killing, C::CandidateUnproven, S::Fenced, {Abandon}, "a failover within the failover"},
-        {S::Killing, C::KillsDone, S::Committing, {StoreActive},
+        {S::Killing,
+         C::KillsDone,
+         S::Committing,
+         {StoreActive},
          "ended, or the former writer does not answer, or kill_deadline has passed: traffic-fenced only"},
 
         {S::Committing, C::StoreFailed, S::Starting, {Abandon, Backoff}, "not committed, not routed"},
@@ -55,60 +69,102 @@ std::span<const Transition> transitions() {
 
 std::string_view to_string(State state) {
     switch (state) {
-        case State::Starting: return "starting";
-        case State::Fenced: return "fenced";
-        case State::Following: return "following";
-        case State::Unclear: return "unclear";
-        case State::Holding: return "holding";
-        case State::NoWriter: return "no-writer";
-        case State::Intending: return "intending";
-        case State::Barrier: return "barrier";
-        case State::Killing: return "killing";
-        case State::Committing: return "committing";
+        case State::Starting:
+            return "starting";
+        case State::Fenced:
+            return "fenced";
+        case State::Following:
+            return "following";
+        case State::Unclear:
+            return "unclear";
+        case State::Holding:
+            return "holding";
+        case State::NoWriter:
+            return "no-writer";
+        case State::Intending:
+            return "intending";
+        case State::Barrier:
+            return "barrier";
+        case State::Killing:
+            return "killing";
+        case State::Committing:
+            return "committing";
     }
     return "?";
 }
 
 std::string_view to_string(Condition condition) {
     switch (condition) {
-        case Condition::RecordLoaded: return "record loaded";
-        case Condition::RetryDue: return "retry due";
-        case Condition::RecordedWriterProven: return "recorded writer proven";
-        case Condition::WriterProven: return "a writer proven";
-        case Condition::OtherProven: return "another proven";
-        case Condition::ActiveProven: return "writer proven again";
-        case Condition::ActiveWithdrew: return "writer withdrew";
-        case Condition::ActiveClaimGone: return "writer's claim gone";
-        case Condition::ActiveUnproven: return "writer unproven";
-        case Condition::CandidateUnproven: return "candidate unproven";
-        case Condition::IntentStored: return "intent stored";
-        case Condition::BarrierAcked: return "barrier acknowledged";
-        case Condition::KillsDone: return "kills done";
-        case Condition::EpochStored: return "epoch stored";
-        case Condition::StoreFailed: return "store failed";
+        case Condition::RecordLoaded:
+            return "record loaded";
+        case Condition::RetryDue:
+            return "retry due";
+        case Condition::RecordedWriterProven:
+            return "recorded writer proven";
+        case Condition::WriterProven:
+            return "a writer proven";
+        case Condition::OtherProven:
+            return "another proven";
+        case Condition::ActiveProven:
+            return "writer proven again";
+        case Condition::ActiveWithdrew:
+            return "writer withdrew";
+        case Condition::ActiveClaimGone:
+            return "writer's claim gone";
+        case Condition::ActiveUnproven:
+            return "writer unproven";
+        case Condition::CandidateUnproven:
+            return "candidate unproven";
+        case Condition::IntentStored:
+            return "intent stored";
+        case Condition::BarrierAcked:
+            return "barrier acknowledged";
+        case Condition::KillsDone:
+            return "kills done";
+        case Condition::EpochStored:
+            return "epoch stored";
+        case Condition::StoreFailed:
+            return "store failed";
     }
     return "?";
 }
 
 std::string_view to_string(Step step) {
     switch (step) {
-        case Step::Load: return "load the record";
-        case Step::Backoff: return "wait, then load again";
-        case Step::ProbeFast: return "probe fast";
-        case Step::ProbeCalm: return "probe calmly";
-        case Step::Hold: return "hold new connections";
-        case Step::Resume: return "resume the epoch";
-        case Step::RouteAgain: return "route again";
-        case Step::StoreIntent: return "store the intent of the next epoch";
-        case Step::Fence: return "fence";
-        case Step::KillSessions: return "kill what still runs";
-        case Step::StoreActive: return "store the epoch as active";
-        case Step::EnterEpoch: return "enter the epoch";
-        case Step::Route: return "route";
-        case Step::Abandon: return "give the epoch's number up";
-        case Step::RecordUnclear: return "record writer-unclear";
-        case Step::RecordLost: return "record writer-lost";
-        case Step::RecordAgain: return "record writer-again";
+        case Step::Load:
+            return "load the record";
+        case Step::Backoff:
+            return "wait, then load again";
+        case Step::ProbeFast:
+            return "probe fast";
+        case Step::ProbeCalm:
+            return "probe calmly";
+        case Step::Hold:
+            return "hold new connections";
+        case Step::Resume:
+            return "resume the epoch";
+        case Step::RouteAgain:
+            return "route again";
+        case Step::StoreIntent:
+            return "store the intent of the next epoch";
+        case Step::Fence:
+            return "fence";
+        case Step::KillSessions:
+            return "kill what still runs";
+        case Step::StoreActive:
+            return "store the epoch as active";
+        case Step::EnterEpoch:
+            return "enter the epoch";
+        case Step::Route:
+            return "route";
+        case Step::Abandon:
+            return "give the epoch's number up";
+        case Step::RecordUnclear:
+            return "record writer-unclear";
+        case Step::RecordLost:
+            return "record writer-lost";
+        case Step::RecordAgain:
+            return "record writer-again";
     }
     return "?";
 }
@@ -132,8 +188,9 @@ std::string states_page() {
     for (const Transition& row : transitions()) {
         page += fmt::format("    {} --> {}: {}\n", node(row.from), node(row.to), to_string(row.when));
     }
-    page += "```\n\nWithin a state the first row whose condition holds is taken.\n\n"
-            "| from | when | to | does | why |\n|---|---|---|---|---|\n";
+    page +=
+        "```\n\nWithin a state the first row whose condition holds is taken.\n\n"
+        "| from | when | to | does | why |\n|---|---|---|---|---|\n";
     for (const Transition& row : transitions()) {
         std::string does;
         for (const Step step : row.steps) does += fmt::format("{}{}", does.empty() ? "" : " → ", to_string(step));
