@@ -1,5 +1,6 @@
 #include "adapters/iceberg/manifest_reader.hpp"
 
+#include <algorithm>
 #include <limits>
 
 #include "base/text.hpp"
@@ -174,6 +175,24 @@ Result<std::int32_t> check_header(const avro::ContainerReader& reader, const lak
     return *spec_id;
 }
 
+// The partition record holds the spec's fields, by id; a void field may be left out. Anything else would put files into
+// wrong partitions.
+Status check_partition(const avro::Plan& plan, const lake::PartitionSpec& spec) {
+    const std::vector<std::int32_t>& ids = plan.open_ids();
+    for (const lake::PartitionField& field : spec.fields) {
+        if (field.transform == "void" || std::find(ids.begin(), ids.end(), field.field_id) != ids.end()) continue;
+        return fail(ErrorKind::CorruptData, "the schema's partition lacks field {} ('{}') of partition spec {}",
+                    field.field_id, field.name, spec.id);
+    }
+    for (const std::int32_t id : ids) {
+        const auto same = [&](const lake::PartitionField& field) { return field.field_id == id; };
+        if (std::any_of(spec.fields.begin(), spec.fields.end(), same)) continue;
+        return fail(ErrorKind::CorruptData, "the schema's partition has field {}, which partition spec {} has not", id,
+                    spec.id);
+    }
+    return {};
+}
+
 }  // namespace
 
 Result<std::vector<lake::ManifestFile>> read_manifest_list(std::string_view file) {
@@ -204,6 +223,7 @@ Status read_manifest(std::string_view file, const lake::ManifestFile& manifest, 
     SB_TRY(const std::int32_t spec_id, check_header(reader, manifest, metadata));
     SB_TRY(const avro::Schema schema, avro::parse_schema(reader.schema_text()));
     SB_TRY(const avro::Plan plan, avro::Plan::compile(schema, entry_request()));
+    SB_CHECK(check_partition(plan, *metadata.spec(spec_id)));
     SB_CHECK(totals.begin_manifest(manifest));
     lake::ManifestEntry entry;
     SB_CHECK(reader.for_each_row(plan, [&](const avro::RowCursor& row) -> Status {

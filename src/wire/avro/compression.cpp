@@ -63,7 +63,7 @@ base::Result<std::string_view> Decompressor::inflate(Codec codec, std::string_vi
     if (!reserve(std::min(size_max_bytes_, std::max<std::size_t>(input.size() * 8, 1 << 16)), 0)) return too_large();
     std::size_t produced = 0;
     std::size_t consumed = 0;
-    do {
+    for (;;) {
         std::size_t read = 0;
         std::size_t written = 0;
         const auto attempt = codec == Codec::Gzip ? libdeflate_gzip_decompress_ex : libdeflate_deflate_decompress_ex;
@@ -77,7 +77,8 @@ base::Result<std::string_view> Decompressor::inflate(Codec codec, std::string_vi
         if (result != LIBDEFLATE_SUCCESS) return fail(ErrorKind::CorruptData, "the compressed data is damaged");
         produced += written;
         consumed += read;
-    } while (codec == Codec::Gzip && consumed < input.size());
+        if (codec != Codec::Gzip || consumed >= input.size()) break;
+    }
     const std::string_view rest = input.substr(consumed);
     if (!rest.empty() && !is_adler_of(rest, libdeflate_adler32(1, buffer_.get(), produced))) {
         return fail(ErrorKind::CorruptData, "{} bytes follow the end of the compressed data", rest.size());

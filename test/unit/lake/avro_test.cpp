@@ -101,6 +101,14 @@ TEST(Avro, a_bomb_is_stopped_at_the_limit) {
     }
 }
 
+TEST(Avro, a_block_that_grows_more_than_guessed_is_read_whole) {
+    const std::string row = avro_long(7) + avro_long(1) + avro_text(std::string(1 << 20, 'x'));
+    const std::string expected = "7:" + std::string(1 << 20, 'x') + " ";
+    for (const char* codec : {"null", "deflate", "snappy", "zstandard"}) {
+        EXPECT_TRUE(read_two(avro_file(two_fields, codec, {{1, row}})) == expected) << codec;
+    }
+}
+
 TEST(Avro, a_block_that_lies_about_its_rows_is_refused) {
     for (const std::int64_t rows : {std::int64_t{1}, std::int64_t{3}, INT64_MAX}) {
         EXPECT_THAT(read_two(avro_file(two_fields, "null", {{rows, two_rows()}})), HasSubstr("error at byte"));

@@ -47,7 +47,7 @@ TEST(PowerSums, what_is_added_and_taken_away_leaves_no_trace) {
     PowerSums whole, part;
     for (const std::int64_t value : {1, 5, 9}) whole.add(value);
     const auto skew = whole.skew();
-    for (const std::int64_t value : {1'000'000'000'000, 7}) part.add(value);
+    for (const std::int64_t value : {1'000'000'000'000, 7L}) part.add(value);
     whole.add(part);
     EXPECT_NE(whole.skew(), skew);
     whole.subtract(part);
