@@ -13,6 +13,10 @@ if(SIGNALBOX_SANITIZE)
     target_compile_options(sb_options INTERFACE -fsanitize=${SIGNALBOX_SANITIZE} -fno-omit-frame-pointer)
     target_link_options(sb_options INTERFACE -fsanitize=${SIGNALBOX_SANITIZE})
 endif()
+if(SIGNALBOX_FUZZ)
+    # Without it a fuzzer sees no coverage of the libraries, and guesses blindly.
+    target_compile_options(sb_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 
 # sb_library(NAME DIR [LINK libs…]): all .cpp files directly in src/DIR.
 function(sb_library name dir)
