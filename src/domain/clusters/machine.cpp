@@ -173,6 +173,7 @@ void Machine::absorb_observation(const Observation& observation) {
             record("member-changed", epoch_, std::move(data));
         }
     }
+    if (member.failure && member.failure->kind == ProbeFailureKind::Refused) gone_.insert(member.config.name);
     if (member.failure || !member.evidence) return;
     if (const auto writer = active()) confirm(continuity_, members_, *index, *writer, rules_);
     watch_strays(*index);
@@ -395,7 +396,7 @@ void Machine::kill_leftovers() {
     if (!on(Guard::KillBeforeCommit)) return;
     for (const auto& [member, ids] : leftovers_) {
         if (ids.empty()) continue;
-        if (!former_answers(member)) {
+        if (!former_answers(member) || gone_.contains(member)) {
             traffic_fenced_only_ = true;
             continue;
         }
@@ -433,6 +434,7 @@ void Machine::route_active() {
     SB_ASSERT(writer, "the active member is configured");
     actions_.push_back(action::Route{epoch_, active_name_, members_[*writer].config.address});
     routes_epoch_ = epoch_;
+    gone_.clear();
     record("routed", epoch_, {{"member", active_name_}, {"held_ms", held_ ? base::to_ms(now_ - held_since_) : 0.0}});
     held_ = false;
 }

@@ -210,6 +210,7 @@ class Machine {
     std::uint64_t sessions_closed_ = 0;
     std::map<std::string, std::set<std::uint64_t>> leftovers_;  // may still run on servers
     std::set<std::string> kills_open_;
+    std::set<std::string> gone_;  // refused since they were last routed to: their connection ids may mean others now
     base::MonoTime kill_deadline_{};
     std::uint64_t killed_ = 0;
     bool traffic_fenced_only_ = false;

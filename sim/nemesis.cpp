@@ -1,0 +1,131 @@
+// What goes wrong.
+
+#include <algorithm>
+
+#include "sim/world.hpp"
+
+namespace signalbox::sim {
+
+void World::nemesis_turn() {
+    if (healing_) return;
+    after(between(20ms, 700ms), [this] { nemesis_turn(); });
+    if (chance(0.7)) {
+        fault_member();
+    } else {
+        fault_daemon();
+    }
+}
+
+void World::fault_member() {
+    ++outcome_.faults;
+    // Half of the trouble hits the writer: that is what a failover is.
+    const int victim = chance(0.5) ? writer_ : pick(members_.size());
+    Member& member = members_[victim];
+    const int kind = pick(9);
+    trace(7, static_cast<std::uint64_t>(kind), static_cast<std::uint64_t>(victim));
+    switch (kind) {
+        case 0:
+        case 1: {
+            if (!member.up) return;
+            crash_member(victim);
+            const bool stray = chance(0.25) && victim != writer_;
+            after(between(10ms, 3s), [this, victim, stray] {
+                restart_member(victim);
+                if (!stray || victim == writer_ || healing_) return;
+                Member& back = members_[victim];
+                back.read_only = false;
+                back.stray = true;
+                back.stray_at = now_ + between(50ms, 1500ms);
+                back.claimed_at = now_;
+                ++outcome_.faults;
+            });
+            return;
+        }
+        case 2: {
+            if (!serves(victim)) return;
+            member.paused = true;
+            after(between(20ms, 2s), [this, victim, incarnation = member.incarnation] {
+                if (members_[victim].incarnation == incarnation) members_[victim].paused = false;
+            });
+            return;
+        }
+        case 3: {  // one way, or both, between two nodes
+            const int from = pick(cut_.size());
+            const int to = pick(cut_.size());
+            cut_[from][to] = true;
+            if (chance(0.5)) cut_[to][from] = true;
+            after(between(20ms, 2s), [this, from, to] { cut_[from][to] = cut_[to][from] = false; });
+            return;
+        }
+        case 4: {  // a black hole for everybody
+            for (std::size_t i = 0; i < cut_.size(); ++i) cut_[i][victim] = cut_[victim][i] = true;
+            after(between(50ms, 2s), [this, victim] {
+                for (std::size_t i = 0; i < cut_.size(); ++i) cut_[i][victim] = cut_[victim][i] = false;
+            });
+            return;
+        }
+        case 5:
+            member.rejected = true;
+            after(between(20ms, 1s), [this, victim] { members_[victim].rejected = false; });
+            return;
+        case 6: {  // planned
+            const int target = pick(members_.size());
+            if (target == writer_ || switch_to_ >= 0 || !serves(writer_)) return;
+            switch_to_ = target;
+            switch_until_ = now_ + between(20ms, 500ms);
+            members_[writer_].read_only = true;
+            return;
+        }
+        case 7:  // somebody writes on a member directly
+            if (serves(victim) && !member.read_only) append(victim, 0, nullptr);
+            return;
+        case 8:  // demoted for a moment, and the same again
+            if (victim != writer_ || !serves(victim)) return;
+            member.read_only = true;
+            return;
+        default:
+            return;
+    }
+}
+
+void World::fault_daemon() {
+    ++outcome_.faults;
+    const int kind = pick(5);
+    trace(8, static_cast<std::uint64_t>(kind), 0);
+    switch (kind) {
+        case 0:
+            if (!dead_) calls_until_crash_ = pick(12);  // at any step of a switch
+            return;
+        case 1:
+            kill_daemon();
+            return;
+        case 2:
+            daemon_paused_until_ = now_ + between(20ms, 1500ms);
+            return;
+        case 3:
+            disk_full_ = true;
+            after(between(50ms, 2s), [this] { disk_full_ = false; });
+            return;
+        case 4:
+            for (Shard& shard : shards_) shard.busy_until = now_ + between(0ms, 800ms);
+            return;
+        default:
+            return;
+    }
+}
+
+void World::heal() {
+    healing_ = true;
+    trace(9, 0, 0);
+    for (auto& row : cut_) std::fill(row.begin(), row.end(), false);
+    for (std::size_t i = 0; i < members_.size(); ++i) {
+        members_[i].paused = members_[i].rejected = false;
+        members_[i].stray_at = now_;
+        restart_member(static_cast<int>(i));
+    }
+    disk_full_ = false;
+    calls_until_crash_ = -1;
+    daemon_paused_until_ = now_;
+}
+
+}  // namespace signalbox::sim
