@@ -1,10 +1,11 @@
-"""Writes the tables under examples/tables/ with pyiceberg, an Iceberg writer that Signalbox shares no code with.
+"""Writes the tables under examples/tables/ with pyiceberg and Iceberg's Java library, writers that Signalbox shares no code with.
 
 To repeat it:
 
     python3 -m venv /tmp/pyiceberg
     /tmp/pyiceberg/bin/pip install 'pyiceberg[pyarrow,pyiceberg-core,sql-sqlite]==0.12.0'
-    /tmp/pyiceberg/bin/python examples/make_tables.py
+    mvn -q -f examples/java/pom.xml dependency:build-classpath -Dmdep.outputFile=/tmp/pyiceberg/classpath
+    /tmp/pyiceberg/bin/python examples/make_tables.py /tmp/pyiceberg/classpath
 
 Ids, times and paths differ at each run, so that the tables are committed rather than made by the build. Only metadata is
 kept: metadata files, manifest lists and manifests. The data files are never read and not kept.
@@ -15,7 +16,12 @@ kept: metadata files, manifest lists and manifests. The data files are never rea
   plain_v1  version 1, not partitioned, three appends
   empty     version 2, without a snapshot
 
-Next to each lies NAME.expected.json: the metrics, worked out here from pyiceberg's own inspection of its tables.
+pyiceberg writes no delete files; examples/java/MakeTables.java has Iceberg's own library write the metadata of
+  merge_on_read     version 2: merged manifests, position and equality deletes, a compaction
+  deletion_vectors  version 3: two deletion vectors in one puffin file, zstd manifests, gzip metadata
+of which the current snapshot alone is kept.
+
+Next to each lies NAME.expected.json: the metrics, worked out here from pyiceberg's own inspection of the table.
 """
 
 import datetime
@@ -25,12 +31,15 @@ import math
 import pathlib
 import shutil
 import statistics
+import subprocess
+import sys
 
 import pyarrow
 from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.expressions import And, EqualTo, GreaterThanOrEqual, LessThan
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
+from pyiceberg.table import StaticTable
 from pyiceberg.transforms import DayTransform, IdentityTransform, MonthTransform
 from pyiceberg.types import DateType, DecimalType, LongType, NestedField, StringType, TimestampType
 
@@ -134,7 +143,7 @@ def describe(metrics, group, what, values):
 
 
 def expected(table):
-    """The metrics as pyiceberg's inspection tables have them; none of its summaries is used."""
+    """The metrics as pyiceberg's inspection tables have them; none of its summaries is used, but for the size of deletion vectors."""
     metrics, partitions = {}, []
     snapshot = table.current_snapshot()
     files = table.inspect.files().to_pylist() if snapshot else []
@@ -159,6 +168,10 @@ def expected(table):
     metrics["snapshot.total_data_files"] = len(data)
     metrics["snapshot.total_delete_files"] = len(deletes)
     metrics["snapshot.total_files_size"] = sum(f["file_size_in_bytes"] for f in files)
+    if any(f["file_format"] == "PUFFIN" for f in deletes):
+        # Vectors share a file. pyiceberg does not tell their own sizes; the summary, by the library that wrote it, does.
+        metrics["snapshot.added_files_size"] = int(snapshot.summary["added-files-size"])
+        metrics["snapshot.total_files_size"] = int(snapshot.summary["total-files-size"])
     describe(metrics, "partitions", "record_count", [p["record_count"] for p in partitions])
     describe(metrics, "partitions", "file_count", [p["file_count"] for p in partitions])
     describe(metrics, "files", "record_count", [f["record_count"] for f in data])
@@ -182,19 +195,29 @@ def expected(table):
     }
 
 
-def keep(table):
-    """Copies the metadata of the newest version and all that it names; older metadata files are left out."""
-    name = table.name()[-1]
+def keep(name, table, snapshots):
+    """Copies the newest metadata file and what those snapshots name; older metadata files are left out."""
     target = TARGET / name / "metadata"
     shutil.rmtree(TARGET / name, ignore_errors=True)
     target.mkdir(parents=True)
     paths = {table.metadata_location}
-    for snapshot in table.metadata.snapshots:
+    for snapshot in snapshots:
         paths.add(snapshot.manifest_list)
         paths.update(manifest.manifest_path for manifest in snapshot.manifests(table.io))
     for path in paths:
         shutil.copyfile(path.removeprefix("file://"), target / path.rsplit("/", 1)[1])
     (TARGET / f"{name}.expected.json").write_text(json.dumps(expected(table), indent=2) + "\n")
+
+
+def make_by_java(classpath):
+    program = pathlib.Path(__file__).resolve().parent / "java" / "MakeTables.java"
+    subprocess.run(["java", "-cp", classpath.read_text(), str(program), str(WAREHOUSE / "java")], check=True)
+    for folder in sorted((WAREHOUSE / "java").iterdir()):
+        hint = (folder / "metadata" / "version-hint.text").read_text()
+        (metadata_file,) = (folder / "metadata").glob(f"v{hint}.*json")
+        table = StaticTable.from_metadata(str(metadata_file))
+        keep(folder.name, table, [table.current_snapshot()])
+        shutil.copyfile(folder / "metadata" / "version-hint.text", TARGET / folder.name / "metadata" / "version-hint.text")
 
 
 def main():
@@ -203,7 +226,9 @@ def main():
     catalog = SqlCatalog("examples", uri="sqlite:///:memory:", warehouse=f"file://{WAREHOUSE}")
     catalog.create_namespace("shop")
     for make in (make_orders, make_evolved, make_plain_v1, make_empty):
-        keep(make(catalog))
+        table = make(catalog)
+        keep(table.name()[-1], table, table.metadata.snapshots)
+    make_by_java(pathlib.Path(sys.argv[1]))
     shutil.rmtree(WAREHOUSE)
 
 

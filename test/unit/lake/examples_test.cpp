@@ -1,5 +1,5 @@
-// The program's reading of tables that pyiceberg wrote, against pyiceberg's own; then the same tables moved, re-packed,
-// cut and damaged.
+// The program's reading of tables that pyiceberg and Iceberg's Java library wrote, against pyiceberg's own; then the
+// same tables moved, re-packed, cut and damaged.
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
@@ -76,7 +76,9 @@ double number(const json::value& value) {
 }
 
 class Examples : public testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(All, Examples, testing::Values("orders", "evolved", "plain_v1", "empty"));
+INSTANTIATE_TEST_SUITE_P(All, Examples,
+                         testing::Values("orders", "evolved", "plain_v1", "empty", "merge_on_read",
+                                         "deletion_vectors"));
 
 TEST_P(Examples, metrics_equal_those_of_pyiceberg) {
     const auto report = read_table_report(examples + GetParam());
@@ -146,9 +148,11 @@ TEST_P(Examples, packed_metadata_reads_the_same) {
                                                           {"00009-x.zst.metadata.json", &test::zstd}};
     for (const auto& [name, pack] : forms) {
         const Copy copy(GetParam());
-        const fs::path plain = copy.metadata_file();
-        spit(plain.parent_path() / name, pack(slurp(plain)));
-        fs::remove(plain);
+        fs::remove(copy.table() / "metadata/version-hint.text");
+        const fs::path file = copy.metadata_file();
+        if (slurp(file).front() != '{') continue;  // its writer packed it
+        spit(file.parent_path() / name, pack(slurp(file)));
+        fs::remove(file);
         EXPECT_EQ(read_json(copy.table().string()), original) << name;
     }
 }
