@@ -74,6 +74,26 @@ routing::EndpointConfig read_endpoint(yaml::Reader& reader) {
     return endpoint;
 }
 
+// The API has neither TLS nor roles, so nobody else may reach it.
+void read_api(yaml::Reader& root, Config& config) {
+    if (auto api = root.mapping("api")) {
+        if (const auto listen = api->text("listen")) config.api.listen = *listen;
+        if (const auto token = api->text("token_file")) config.api.token_file = resolve_path(config.file, *token);
+        constexpr std::string_view local = "unix:";
+        if (config.api.listen.starts_with(local)) {
+            config.api.listen = std::string(local) + resolve_path(config.file, config.api.listen.substr(local.size()));
+        } else if (const auto address = base::parse_host_port(config.api.listen); !address) {
+            api->fault("listen", fmt::format("expected ADDRESS:PORT or unix:PATH, found '{}'", config.api.listen));
+        } else if (!address->host.starts_with("127.") && address->host != "::1" && address->host != "localhost") {
+            api->fault("listen", fmt::format("{} is not this machine alone: another address needs TLS and tokens with "
+                                             "roles, which this version does not have; use 127.0.0.1:PORT or unix:PATH",
+                                             config.api.listen));
+        }
+        api->finish();
+    }
+    if (config.api.token_file.empty()) config.api.token_file = config.store + ".token";
+}
+
 void read_clusters_and_endpoints(yaml::Reader& root, Config& config) {
     yaml::UniqueNames cluster_names("cluster");
     std::vector<std::string> known;
@@ -115,14 +135,11 @@ base::Result<Config> load_config(const std::string& path) {
     yaml::Reader root = document.root();
     config.store = resolve_path(path, root.text("store").value_or(config.store));
     config.shards = static_cast<std::size_t>(root.integer("shards", 0, 256).value_or(0));
-    if (auto api = root.mapping("api")) {
-        config.api.listen = api->text("listen").value_or(config.api.listen);
-        if (const auto token = api->text("token_file")) config.api.token_file = resolve_path(path, *token);
-        api->finish();
-    }
-    if (config.api.token_file.empty()) config.api.token_file = config.store + ".token";
+    read_api(root, config);
     read_clusters_and_endpoints(root, config);
-    config.jobs = read_jobs(root);
+    std::vector<KnownEndpoint> endpoints;
+    for (const auto& endpoint : config.endpoints) endpoints.push_back({endpoint.name, endpoint.listen});
+    config.jobs = read_jobs(root, path, endpoints);
     root.finish();
     SB_CHECK(document.status());
     return config;

@@ -1,13 +1,34 @@
 #pragma once
 // The part of the configuration that concerns jobs: the provider, connections and jobs.
 
+#include <optional>
+#include <string>
+#include <vector>
+
 #include "adapters/yaml/document.hpp"
+#include "domain/jobs/job.hpp"
 
 namespace signalbox::app {
 
-struct JobsConfig {};
+struct LabProvider {
+    std::string socket;  // of the lab's API
+};
+
+struct JobsConfig {
+    std::optional<LabProvider> lab;
+    std::vector<jobs::Connection> connections;
+    std::vector<jobs::Job> jobs;  // each with its connections resolved, in its order
+
+    const jobs::Job* find(const std::string& name) const;
+};
+
+// An endpoint of ours, which a connection can name as its data source.
+struct KnownEndpoint {
+    std::string name;
+    base::HostPort listen;
+};
 
 // Reads the keys `provider`, `connections` and `jobs` of the root; faults are collected by the reader.
-JobsConfig read_jobs(yaml::Reader& root);
+JobsConfig read_jobs(yaml::Reader& root, const std::string& config_file, const std::vector<KnownEndpoint>& endpoints);
 
 }  // namespace signalbox::app

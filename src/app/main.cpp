@@ -19,6 +19,9 @@
 #if __has_include("app/cmd_job.hpp")
 #include "app/cmd_job.hpp"
 #endif
+#if __has_include("app/cmd_supervise.hpp")
+#include "app/cmd_supervise.hpp"
+#endif
 #if __has_include("app/cmd_table.hpp")
 #include "app/cmd_table.hpp"
 #endif
@@ -51,6 +54,9 @@ int main(int argc, char** argv) {
 #endif
 #if __has_include("app/cmd_job.hpp")
     register_job(app, exit_status);
+#endif
+#if __has_include("app/cmd_supervise.hpp")
+    register_supervise(app, exit_status);
 #endif
 #if __has_include("app/cmd_table.hpp")
     register_table(app, exit_status);
