@@ -1,0 +1,248 @@
+#include "lab/lab.hpp"
+
+#include <algorithm>
+#include <future>
+
+#include "base/text.hpp"
+
+namespace signalbox::lab {
+
+using base::ErrorKind;
+using base::fail;
+using namespace std::chrono_literals;
+namespace json = base::json;
+
+namespace {
+
+constexpr std::size_t api_threads = 48;  // each waiting listener to events holds one
+constexpr std::int64_t events_wait_max_ms = 60'000;
+constexpr std::int64_t grace_max_ms = 600'000;
+
+json::value items(json::array list) { return {{"items", std::move(list)}}; }
+
+std::int64_t number_in(const http::Request& request, const std::string& key, std::int64_t missing, std::int64_t max) {
+    const auto found = request.query.find(key);
+    const auto value = found == request.query.end() ? std::nullopt : base::parse_int(found->second);
+    return std::clamp<std::int64_t>(value.value_or(missing), 0, max);
+}
+
+std::string text_in(const http::Request& request, const std::string& key) {
+    const auto found = request.query.find(key);
+    return found == request.query.end() ? std::string() : found->second;
+}
+
+http::Response respond(base::Result<json::value> result) {
+    return result ? http::json_response(200, *result) : http::error_response(result.error());
+}
+
+// The contract has 409 for what cannot be had now: a full subnet is no outage of the service.
+http::Response respond_conflict(const base::Error& error) {
+    auto response = http::error_response(error);
+    if (error.kind == ErrorKind::Unavailable) response.status = 409;
+    return response;
+}
+
+}  // namespace
+
+Lab::Lab(LabSpec spec, std::string directory, int log_fd)
+    : spec_(std::move(spec)),
+      directory_(std::move(directory)),
+      log_(log_fd),
+      started_at_(now_text()),
+      network_(spec_, reaper_, log_),
+      processes_(network_, reaper_, names_, log_) {}
+
+Lab::~Lab() { events_.stop(); }
+
+base::Status Lab::bring_up(base::Duration timeout, const std::function<void(const std::string&)>& progress) {
+    const auto step = [&](const std::string& text) {
+        log_.write(text);
+        progress(text);
+    };
+    SB_TRY(server_, http::Server::start({.listen = "unix:" + directory_ + "/api.sock", .threads = api_threads},
+                                        [this](const http::Request& request) { return answer(request); }));
+    SB_CHECK(network_.build());
+    SB_TRY(resolver_, Resolver::start(names_, std::string(resolver_address)));
+    step(fmt::format("{} zones, {} subnets", spec_.zones.size(), spec_.subnets.size()));
+    // Addresses that the file asks for by name go first.
+    const auto add = [&](const HostSpec& host, const char* kind) -> base::Status {
+        SB_TRY(const NodeInfo node,
+               network_.add_node(host.name, kind, host.subnet, host.security_groups, host.address));
+        names_.set_address(host.name + ".lab", node.address);
+        return {};
+    };
+    for (const bool fixed : {true, false}) {
+        for (const auto& host : spec_.hosts)
+            if (host.address.has_value() == fixed) SB_CHECK(add(host, "host"));
+        for (const auto& cluster : spec_.clusters)
+            for (const auto& member : cluster.members)
+                if (member.address.has_value() == fixed) SB_CHECK(add(member, "member"));
+    }
+    if (!spec_.clusters.empty()) {
+        const ServerFiles files{directory_ + "/data", directory_ + "/data/template", server_account()};
+        SB_CHECK(make_template(reaper_, files));
+        step("database template made");
+        unsigned server_id = 1;
+        for (const auto& cluster : spec_.clusters) {
+            clusters_.push_back(
+                std::make_unique<Cluster>(cluster, files, server_id, network_, reaper_, names_, events_, log_));
+            server_id += static_cast<unsigned>(cluster.members.size());
+        }
+        clusters_ready_ = true;
+        for (auto& cluster : clusters_) SB_CHECK(cluster->bring_up(timeout, step));
+    }
+    running_ = true;
+    step("ready");
+    return {};
+}
+
+base::Result<Cluster*> Lab::cluster_of(const std::string& member) {
+    if (clusters_ready_)
+        for (auto& cluster : clusters_)
+            if (cluster->has_member(member)) return cluster.get();
+    std::vector<std::string> names;
+    for (const auto& cluster : spec_.clusters)
+        for (const auto& known : cluster.members) names.push_back(known.name);
+    return fail(ErrorKind::NotFound, "there is no member '{}'; there are {}", member, base::join(names, ", "));
+}
+
+http::Response Lab::answer(const http::Request& request) {
+    constexpr std::string_view prefix = "/v1/";
+    if (!request.path.starts_with(prefix))
+        return http::error_response({ErrorKind::NotFound, "there is nothing at '" + request.path + "'", {}, 0});
+    const std::string what = request.path.substr(prefix.size());
+    if (what == "processes" || what.starts_with("processes/")) return answer_processes(request);
+    if (what.starts_with("admin/")) return respond(administer(request));
+    if (request.method != "GET")
+        return http::error_response({ErrorKind::InvalidArgument, request.path + " can only be read", {}, 0});
+    return respond(describe(what, request));
+}
+
+base::Result<json::value> Lab::describe(const std::string& what, const http::Request& request) {
+    if (what == "lab")
+        return json::value{
+            {"name", spec_.name}, {"state", running_ ? "running" : "starting"}, {"started_at", started_at_}};
+    if (what == "zones") return items(network_.describe_zones());
+    if (what == "networks") return items(network_.describe_networks());
+    if (what == "subnets") return items(network_.describe_subnets());
+    if (what == "route-tables") return items(network_.describe_route_tables());
+    if (what == "nat-gateways") return items(network_.describe_nat_gateways());
+    if (what == "endpoints") return items(network_.describe_endpoints());
+    if (what == "security-groups") return items(network_.describe_security_groups());
+    if (what == "peerings") return items(network_.describe_peerings());
+    if (what == "clusters") {
+        json::array list;
+        if (clusters_ready_)
+            for (const auto& cluster : clusters_) list.push_back(cluster->describe());
+        return items(std::move(list));
+    }
+    if (what == "events") {
+        const auto after = static_cast<std::uint64_t>(number_in(request, "after", 0, INT64_MAX));
+        return items(
+            events_.after(after, std::chrono::milliseconds(number_in(request, "wait_ms", 0, events_wait_max_ms))));
+    }
+    return fail(ErrorKind::NotFound, "there is nothing at '/v1/{}'", what);
+}
+
+http::Response Lab::answer_processes(const http::Request& request) {
+    if (request.path == "/v1/processes" && request.method == "GET")
+        return http::json_response(200, items(processes_.list(text_in(request, "token"))));
+    if (request.path == "/v1/processes" && request.method == "POST") {
+        const auto body = base::parse_json(request.body);
+        if (!body) return http::error_response(body.error());
+        const auto started = processes_.start(*body);
+        if (!started) return respond_conflict(started.error());
+        return http::json_response(started->is_new ? 201 : 200, started->process);
+    }
+    constexpr std::string_view prefix = "/v1/processes/";
+    if (request.path.starts_with(prefix) && request.method == "DELETE") {
+        const auto grace = std::chrono::milliseconds(number_in(request, "grace_ms", 5000, grace_max_ms));
+        return respond(processes_.stop(request.path.substr(prefix.size()), grace));
+    }
+    return http::error_response(
+        {ErrorKind::InvalidArgument, "processes can be listed, started (POST) and stopped (DELETE)", {}, 0});
+}
+
+// "/v1/admin/status", "/v1/admin/nodes", "/v1/admin/members/NAME/ACTION", "/v1/admin/zones/NAME/fail|heal",
+// "/v1/admin/clusters/NAME/failover", "/v1/admin/nat-gateways/NAME/delete"
+base::Result<json::value> Lab::administer(const http::Request& request) {
+    const auto parts = base::split(std::string_view(request.path).substr(1), '/');
+    const std::string kind(parts.size() > 2 ? parts[2] : "");
+    if (parts.size() == 3 && request.method == "GET") {
+        if (kind == "status") return status();
+        if (kind == "nodes") {
+            json::array list;
+            for (const auto& node : network_.nodes())
+                list.push_back({{"name", node.name},
+                                {"kind", node.kind},
+                                {"subnet", node.subnet},
+                                {"zone", node.zone},
+                                {"address", ipv4_text(node.address)},
+                                {"netns_fd", node.netns}});
+            return items(std::move(list));
+        }
+    }
+    if (parts.size() != 5 || request.method != "POST")
+        return fail(ErrorKind::NotFound, "there is nothing at '{}'", request.path);
+    const std::string name(parts[3]);
+    const std::string action(parts[4]);
+    if (kind == "members") return administer_member(action, name, request);
+    if (kind == "zones" && (action == "fail" || action == "heal")) {
+        log_.line("zone {}: {}", name, action);
+        SB_CHECK(network_.set_zone(name, action == "heal"));
+        return json::value{{"zone", name}, {"state", action == "heal" ? "available" : "impaired"}};
+    }
+    if (kind == "nat-gateways" && action == "delete") {
+        SB_CHECK(network_.delete_nat(name));
+        return json::value{{"nat_gateway", name}, {"state", "deleted"}};
+    }
+    if (kind == "clusters" && action == "failover") {
+        std::vector<std::string> names;
+        if (clusters_ready_)
+            for (auto& cluster : clusters_) {
+                names.push_back(cluster->name());
+                if (cluster->name() == name)
+                    return cluster->failover(text_in(request, "to"), text_in(request, "like") == "aurora");
+            }
+        return fail(ErrorKind::NotFound, "there is no cluster '{}'; there are: {}", name, base::join(names, ", "));
+    }
+    return fail(ErrorKind::NotFound, "there is nothing at '{}'", request.path);
+}
+
+base::Result<json::value> Lab::administer_member(const std::string& action, const std::string& member,
+                                                 const http::Request& request) {
+    SB_TRY(Cluster* const cluster, cluster_of(member));
+    log_.line("{}: {}", member, action);
+    base::Status status = fail(ErrorKind::NotFound, "there is nothing at '{}'", request.path);
+    if (action == "kill") status = cluster->kill_member(member, text_in(request, "stay_down") == "true");
+    if (action == "start") status = cluster->start_member(member);
+    if (action == "pause") status = cluster->pause_member(member);
+    if (action == "resume") status = cluster->resume_member(member);
+    if (action == "blackhole") status = cluster->blackhole_member(member);
+    if (action == "heal") status = cluster->heal_member(member);
+    SB_CHECK(status);
+    return json::value{{"member", member}, {"done", action}};
+}
+
+json::value Lab::status() const {
+    json::array clusters;
+    if (clusters_ready_)
+        for (const auto& cluster : clusters_) clusters.push_back(cluster->status());
+    json::array nodes;
+    for (const auto& node : network_.nodes())
+        nodes.push_back({{"name", node.name},
+                         {"kind", node.kind},
+                         {"subnet", node.subnet},
+                         {"zone", node.zone},
+                         {"address", ipv4_text(node.address)},
+                         {"blackholed", node.blackholed}});
+    return {{"name", spec_.name},
+            {"state", running_ ? "running" : "starting"},
+            {"started_at", started_at_},
+            {"zones", network_.describe_zones()},
+            {"subnets", network_.describe_subnets()},
+            {"clusters", clusters},
+            {"nodes", nodes}};
+}
+
+}  // namespace signalbox::lab
