@@ -11,7 +11,8 @@ namespace signalbox::sim {
 namespace {
 
 std::string replay(std::uint64_t seed) {
-    return fmt::format("replay with: SIGNALBOX_SIM_SEED={} build/release/test/sim --gtest_filter=Simulation.*", seed);
+    return fmt::format(
+        "replay with: SIGNALBOX_SIM_SEED={} SIGNALBOX_SIM_TRACE=1 build/release/test/sim --gtest_filter=*faults", seed);
 }
 
 // The seed of SIGNALBOX_SIM_SEED alone, or nothing.
@@ -30,6 +31,7 @@ TEST(Simulation, holds_its_promises_under_a_hundred_thousand_faults) {
     for (std::uint64_t count = 0; count < seeds_max && sum.faults < faults_min; ++count, ++seed) {
         Options options;
         options.seed = seed;
+        options.verbose = only && std::getenv("SIGNALBOX_SIM_TRACE") != nullptr;
         const Outcome one = run(options);
         ASSERT_EQ(one.violation, "") << "seed " << seed << ": " << replay(seed);
         sum.faults += one.faults;

@@ -71,11 +71,22 @@ Duration World::between(Duration low, Duration high) {
 }
 
 void World::trace(std::uint64_t kind, std::uint64_t a, std::uint64_t b) {
+    if (options_.verbose) {
+        static constexpr const char* names[] = {
+            "",         "write",           "answer",          "crash",   "restart",   "opened",
+            "rejoined", "fault on member", "fault on daemon", "healing", "daemon up", "daemon down",
+            "stored",   "journal",         "fence",           "route"};
+        if (kind > 2 && kind != 13) say(fmt::format("{} {} {}", names[kind], a, b));
+    }
     const std::uint64_t at = static_cast<std::uint64_t>(now_.time_since_epoch().count());
     for (const std::uint64_t word : {kind, a, b, at}) {
         outcome_.hash = (outcome_.hash ^ word) * 0x100000001b3ULL;
         outcome_.hash ^= outcome_.hash >> 29U;
     }
+}
+
+void World::say(const std::string& what) const {
+    fmt::print("{:12.3f} {}\n", base::to_ms(now_.time_since_epoch()), what);
 }
 
 void World::violate(const std::string& what) {
@@ -139,6 +150,7 @@ void World::acknowledge(int index, std::size_t length) {
         const Statement statement = member.waiting.begin()->second;
         member.waiting.erase(member.waiting.begin());
         promised_.insert(statement.write);
+        if (member.alone) alone_acked_[statement.write] = now_;
         after(between(50us, 1ms), [this, statement] { answer(statement, true, 0); });
     }
 }
@@ -158,7 +170,9 @@ void World::execute(int index, Statement statement) {
         after(between(50us, 1ms), [this, statement] { answer(statement, false, 1290); });
         return;
     }
-    if (statement.epoch < routed_epoch_ && !routed_fenced_only_) {
+    const auto reported = fenced_only_.upper_bound(statement.epoch);
+    const bool all_complete = reported == fenced_only_.end() || *reported > routed_epoch_;
+    if (statement.epoch < routed_epoch_ && all_complete) {
         violate(fmt::format("a statement of epoch {} wrote on '{}' in epoch {}, whose fence was reported complete",
                             statement.epoch, name(index), routed_epoch_));
     }

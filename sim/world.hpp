@@ -25,6 +25,7 @@ struct Options {
     std::uint64_t seed = 1;
     clusters::Rules rules;
     Duration trouble = 12s;   // how long the nemesis is at work
+    bool verbose = false;     // prints what happens, for a seed that failed
     Duration heal_max = 10s;  // after it, everything must be well within this
 };
 
@@ -114,6 +115,7 @@ class World final : ports::EpochStore, ports::Journal, ports::MemberProbes, port
     bool chance(double probability) { return prng_.chance(probability); }
     int pick(std::size_t bound) { return static_cast<int>(prng_.below(bound)); }
     void trace(std::uint64_t kind, std::uint64_t a, std::uint64_t b);
+    void say(const std::string& what) const;
     void violate(const std::string& what);
     bool linked(int from, int to) const { return !cut_[from][to]; }
     bool serves(int member) const { return members_[member].up && !members_[member].paused; }
@@ -193,6 +195,8 @@ class World final : ports::EpochStore, ports::Journal, ports::MemberProbes, port
     std::set<std::uint64_t> acked_;     // acknowledged to a client of ours
     std::set<std::uint64_t> promised_;  // acknowledged by the server, through us or not (by transaction)
     std::uint64_t acked_after_healing_ = 0;
+    std::map<std::uint64_t, MonoTime> alone_acked_;  // by a writer without a replica, and when
+    MonoTime alone_seen_{};                          // the newest answer that said so
 
     int writer_ = 0;  // the controller's
     MonoTime writer_seen_{};
@@ -231,7 +235,8 @@ class World final : ports::EpochStore, ports::Journal, ports::MemberProbes, port
     std::map<std::uint64_t, int> intended_, routed_;  // per epoch, for the checkers
     std::uint64_t fenced_ = 0;
     std::uint64_t routed_epoch_ = 0;
-    bool routed_fenced_only_ = false;
+    // Epochs whose fence was reported as traffic-fenced only.
+    std::set<std::uint64_t> fenced_only_;
 };
 
 }  // namespace signalbox::sim

@@ -96,6 +96,7 @@ class Judge {
         }
         add(Check::Identity, !twin, twin);
         history(index, out);
+        others_asked(index, out);
     }
 
     void history(std::size_t index, MemberFindings& out) const {
@@ -105,6 +106,16 @@ class Judge {
         // The active writer's answer may be older than what a reader has just confirmed of it: no contradiction.
         if (context_.active == index && member.sent_at <= context_.continuity.updated_at) missing.reset();
         out.findings.push_back({Check::History, !missing, std::nullopt, missing.value_or(Gtid{})});
+    }
+
+    // Silence is no contradiction, but a member that was not asked yet is not silent.
+    void others_asked(std::size_t index, MemberFindings& out) const {
+        std::optional<std::size_t> unasked;
+        for (std::size_t j = 0; j < members_.size() && on(Guard::OthersAsked); ++j) {
+            if (j != index && !members_[j].evidence && !members_[j].failure) unasked = j;
+        }
+        if (context_.active == index) unasked.reset();  // a member that was added does not shake who is proven
+        out.findings.push_back({Check::OthersAsked, !unasked, unasked, {}});
     }
 
     // A member that receives from X knows that X lives. If X itself is silent to us, X may be the writer. If X
@@ -169,6 +180,7 @@ std::string_view to_string(Guard guard) {
                                                             "others-confirm-position",
                                                             "newest-claim-wins",
                                                             "reader-contradicts",
+                                                            "others-asked",
                                                             "identity"};
     return names[static_cast<std::size_t>(guard)];
 }
@@ -241,6 +253,16 @@ bool confirm(Continuity& continuity, const std::vector<MemberView>& members, std
     const MemberView& member = members[observed];
     GtidState position = continuity.position;
     if (!rules.on(Guard::OthersConfirmPosition) && observed == active) position.join(member.history);
+    // A writer that acknowledges alone, by its own word and nobody's contradiction, has nobody else to confirm.
+    if (observed == active && member.claims_writer(rules) && !member.evidence->waits_for_replica) {
+        bool attached = false;
+        for (const MemberView& other : members) {
+            for (const SourceView& source : other.sources) {
+                attached = attached || (!other.failure && source.io_running && source.member == active);
+            }
+        }
+        if (!attached) position.join(member.history);
+    }
     for (const SourceView& source : member.sources) {
         if (observed == active || source.member != active) continue;
         position.join(source.received);
@@ -269,6 +291,8 @@ std::string_view to_string(Check check) {
             return "identity";
         case Check::History:
             return "history";
+        case Check::OthersAsked:
+            return "others-asked";
         case Check::NotContradicted:
             return "not-contradicted";
         case Check::Newest:
@@ -324,6 +348,9 @@ std::string explain(const Finding& finding, const MemberView& member, const std:
             if (finding.passed) return "its history has what was confirmed before";
             return fmt::format("lacks {}, which was confirmed before; it has {}", finding.missing.text(),
                                member.history.empty() ? "nothing" : member.history.text());
+        case Check::OthersAsked:
+            if (finding.passed) return "every other member was asked";
+            return fmt::format("'{}' has neither answered nor failed to yet", other);
         case Check::NotContradicted:
             if (finding.passed) return "nobody who answers contradicts it";
             return fmt::format("'{}' still receives from another member, which is silent", other);

@@ -51,6 +51,7 @@ enum class Check {
     ReplicatesFromNobody,
     Identity,
     History,
+    OthersAsked,
     NotContradicted,
     Newest,
 };
@@ -89,7 +90,8 @@ bool observe(std::vector<MemberView>& members, std::size_t index, const Observat
 // The member answers: its newest counted observation is an answer, or a time-out below `misses`.
 bool answers(const MemberView& member, int misses);
 Verdict believe(const std::vector<MemberView>& members, const BeliefContext& context, base::MonoTime now);
-// Moves the position forward by what the observed member received from the active one. True if it moved.
+// Moves the position forward by what the observed member received from the active one, or, when the active one itself
+// was observed, acknowledges alone and nobody is seen to receive from it, by what it has. True if it moved.
 bool confirm(Continuity& continuity, const std::vector<MemberView>& members, std::size_t observed, std::size_t active,
              const Rules& rules);
 

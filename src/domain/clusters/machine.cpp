@@ -143,7 +143,10 @@ void Machine::absorb_loaded(const input::Loaded& loaded) {
             former_unknown_ = true;
             routes_epoch_ = facts->epoch;
             actions_.push_back(action::Hold{routes_epoch_});
-            if (facts->active) resumable_ = *facts;
+            if (facts->active) {
+                resumable_ = *facts;
+                active_name_ = facts->member;  // whose replicas go on confirming
+            }
         }
         if (auto position = GtidState::parse(facts->position)) {
             GtidState joined = continuity_.position;
@@ -375,7 +378,7 @@ void Machine::store(bool active) {
                  pending_,
                  {{"member", candidate_}, {"former", active_name_}, {"position", facts.position}}};
     if (active) {
-        if (former_unknown_) traffic_fenced_only_ = true;
+        if (former_unknown_ || !kills_open_.empty()) traffic_fenced_only_ = true;
         entry.data["fence"] = traffic_fenced_only_ ? "traffic-fenced only" : "complete";
         entry.data["sessions_closed"] = sessions_closed_;
         entry.data["sessions_killed"] = killed_;
@@ -413,7 +416,6 @@ bool Machine::kills_done() const {
 
 void Machine::enter_epoch() {
     stored_ = StoreState::None;
-    if (!kills_open_.empty()) traffic_fenced_only_ = true;
     epoch_ = pending_;
     active_name_ = candidate_;
     active_since_ = now_;
