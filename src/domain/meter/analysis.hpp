@@ -86,7 +86,7 @@ constexpr std::string_view old_writer_restarts = "old writer restarts";
 constexpr std::string_view refused_read_only = "writes refused as read-only";
 constexpr std::string_view writer_endpoint_moved = "writer endpoint moved";
 constexpr std::string_view reader_endpoint_moved = "reader endpoint moved";
-constexpr std::string_view events = "events started to completed";
+constexpr std::string_view events = "events started→completed";
 }  // namespace phase_name
 
 Analysis analyse(const Recording& recording);

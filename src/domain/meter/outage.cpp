@@ -92,7 +92,7 @@ std::optional<Outage> longest_outage(const std::vector<Outage>& outages, MonoTim
     Duration length{-1};
     for (const Outage& outage : outages) {
         const MonoTime end = outage.end.value_or(std::max(until, outage.start));
-        if (outage.start >= to || (outage.end && *outage.end <= from)) continue;
+        if (outage.evidence_at.value_or(outage.start) >= to || (outage.end && *outage.end <= from)) continue;
         if (end - outage.start <= length) continue;
         longest = outage;
         length = end - outage.start;
