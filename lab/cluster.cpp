@@ -688,18 +688,21 @@ base::Status Cluster::heal_member(const std::string& member) {
 
 base::Result<json::value> Cluster::failover(const std::string& to, bool like_aurora) {
     const auto begin = Clock::now();
-    const auto started = on_loop([this, to, like_aurora]() -> base::Status {
+    const auto started = on_loop([this, to, like_aurora]() -> base::Result<std::size_t> {
         if (writer_ == nobody || !ready_) return fail(ErrorKind::Conflict, "cluster '{}' is not up", spec_.name);
         if (reopening_ != nobody || !steps_.empty())
             return fail(ErrorKind::Conflict, "a failover of '{}' is under way", spec_.name);
-        return begin_failover("the operator asked for it", to, like_aurora || spec_.like_aurora);
+        const auto old_writer = writer_;
+        SB_CHECK(begin_failover("the operator asked for it", to, like_aurora || spec_.like_aurora));
+        return old_writer;
     });
     if (!started) return tl::unexpected<base::Error>(started.error());
     while (Clock::now() - begin < command_timeout) {
-        const auto writer = on_loop([this]() -> base::Result<std::string> {
-            const bool under_way =
-                std::any_of(members_.begin(), members_.end(), [](const Runtime& r) { return r.port_closed; });
-            return opened_ && !under_way ? members_[writer_].server->name() : std::string();
+        const auto writer = on_loop([this, old_writer = *started]() -> base::Result<std::string> {
+            // A stretched failover leaves the old writer open for a while; it is done when another one is, or none will be.
+            const bool decided = writer_ != old_writer || steps_.empty();
+            const bool open = opened_ && !members_[writer_].port_closed;
+            return decided && open ? members_[writer_].server->name() : std::string();
         });
         if (!writer) return tl::unexpected<base::Error>(writer.error());
         if (!writer->empty()) return json::value{{"writer", *writer}, {"duration_ms", ms_since(begin)}};

@@ -172,13 +172,19 @@ base::Result<json::value> Lab::administer(const http::Request& request) {
         if (kind == "status") return status();
         if (kind == "nodes") {
             json::array list;
-            for (const auto& node : network_.nodes())
+            const auto add = [&](const NodeInfo& node) {
                 list.push_back({{"name", node.name},
                                 {"kind", node.kind},
                                 {"subnet", node.subnet},
                                 {"zone", node.zone},
                                 {"address", ipv4_text(node.address)},
                                 {"netns_fd", node.netns}});
+            };
+            // Hosts first, as the file has them: the first one is where commands run by default.
+            for (const auto& host : spec_.hosts)
+                if (const auto node = network_.node(host.name)) add(*node);
+            for (const auto& node : network_.nodes())
+                if (node.kind != "host") add(node);
             return items(std::move(list));
         }
     }
