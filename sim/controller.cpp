@@ -90,6 +90,8 @@ void World::rejoin(int index) {
 }
 
 void World::controller_fail_over() {
+    // One that may acknowledge alone can't be stopped by taking its replicas away.
+    if (members_[writer_].alone && members_[writer_].up) return;
     int best = -1;
     for (std::size_t i = 0; i < members_.size(); ++i) {
         const int member = static_cast<int>(i);

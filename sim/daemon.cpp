@@ -23,6 +23,7 @@ void World::start_daemon() {
     for (Shard& shard : shards_) shard = {};
     barriers_.clear();
     ended_.assign(shards_.size(), {});
+    snapshots_.clear();
     loop_ = std::make_unique<engine::ClusterLoop>(config_, engine::ClusterPorts{*this, *this, *this, *this, *this},
                                                   options_.rules);
     loop_->start(now_, wall(now_));
@@ -53,13 +54,29 @@ void World::deliver(const engine::ClusterEvent& event, std::uint64_t process) {
         after(daemon_paused_until_ - now_, [this, event, process] { deliver(event, process); });
         return;
     }
-    if (const auto* observation = std::get_if<clusters::Observation>(&event)) {
-        const auto* answer = std::get_if<clusters::Evidence>(&observation->result);
-        if (answer && !answer->waits_for_replica) alone_seen_ = std::max(alone_seen_, observation->sent_at);
-    }
     loop_->handle(event, now_, wall(now_));
+    if (const auto* observation = std::get_if<clusters::Observation>(&event); observation && !dead_) {
+        note_shown(*observation);
+    }
     if (dead_) return kill_daemon();
     schedule_tick();
+}
+
+void World::note_shown(const clusters::Observation& observation) {
+    const int index = member_of(observation.member);
+    const auto found = snapshots_.find({index, observation.sequence});
+    if (found == snapshots_.end()) return;
+    const Snapshot snapshot = found->second;
+    snapshots_.erase(found);
+    const auto* answer = std::get_if<clusters::Evidence>(&observation.result);
+    if (!answer || answer->binlog_state == "0-1" || snapshot.incarnation != members_[index].incarnation) return;
+    if (!record_ || !record_->active) return;
+    const bool replica = !answer->sources.empty() && answer->sources[0].address.host == record_->member;
+    if (!replica) return;
+    const auto& log = members_[index].log;
+    for (std::size_t i = 0; i < std::min(snapshot.length, log.size()); ++i) {
+        if (log[i].write != 0) shown_.insert(log[i].write);
+    }
 }
 
 void World::schedule_tick() {
@@ -244,6 +261,7 @@ void World::send_probe(int index) {
             return;
         }
         observation.result = evidence(index);
+        snapshots_[{index, observation.sequence}] = {members_[index].log.size(), members_[index].incarnation};
         if (!healing_ && chance(0.01)) {
             std::get<clusters::Evidence>(observation.result).binlog_state = "0-1";  // cut short
             ++outcome_.faults;
@@ -384,9 +402,7 @@ void World::check_route(std::uint64_t epoch, int index) {
     std::set<std::uint64_t> writes;
     for (const Txn& txn : members_[index].log) writes.insert(txn.write);
     for (const std::uint64_t write : acked_) {
-        // What a writer acknowledged alone can be known from its own answers only: not in the moment before its death.
-        const auto alone = alone_acked_.find(write);
-        if (alone != alone_acked_.end() && alone->second + 1s > alone_seen_) continue;
+        if (!shown_.contains(write)) continue;
         if (!writes.contains(write)) {
             return violate(fmt::format("'{}' was routed and lacks the acknowledged write {}", name(index), write));
         }

@@ -150,7 +150,6 @@ void World::acknowledge(int index, std::size_t length) {
         const Statement statement = member.waiting.begin()->second;
         member.waiting.erase(member.waiting.begin());
         promised_.insert(statement.write);
-        if (member.alone) alone_acked_[statement.write] = now_;
         after(between(50us, 1ms), [this, statement] { answer(statement, true, 0); });
     }
 }

@@ -195,8 +195,15 @@ class World final : ports::EpochStore, ports::Journal, ports::MemberProbes, port
     std::set<std::uint64_t> acked_;     // acknowledged to a client of ours
     std::set<std::uint64_t> promised_;  // acknowledged by the server, through us or not (by transaction)
     std::uint64_t acked_after_healing_ = 0;
-    std::map<std::uint64_t, MonoTime> alone_acked_;  // by a writer without a replica, and when
-    MonoTime alone_seen_{};                          // the newest answer that said so
+    // Writes that an answer of a replica of the active writer (or of that writer, acknowledging alone) has shown to
+    // the daemon. What was acknowledged and never shown can't be known.
+    std::set<std::uint64_t> shown_;
+    struct Snapshot {
+        std::size_t length = 0;
+        std::uint64_t incarnation = 0;
+    };
+    std::map<std::pair<int, std::uint64_t>, Snapshot> snapshots_;  // by member and probe
+    void note_shown(const clusters::Observation& observation);
 
     int writer_ = 0;  // the controller's
     MonoTime writer_seen_{};

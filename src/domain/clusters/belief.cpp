@@ -96,6 +96,7 @@ class Judge {
         }
         add(Check::Identity, !twin, twin);
         history(index, out);
+        add(Check::OldClaimEnds, !member.old_claim || !on(Guard::OldClaimEnds));
         others_asked(index, out);
     }
 
@@ -180,6 +181,7 @@ std::string_view to_string(Guard guard) {
                                                             "others-confirm-position",
                                                             "newest-claim-wins",
                                                             "reader-contradicts",
+                                                            "old-claim-ends",
                                                             "others-asked",
                                                             "identity"};
     return names[static_cast<std::size_t>(guard)];
@@ -291,6 +293,8 @@ std::string_view to_string(Check check) {
             return "identity";
         case Check::History:
             return "history";
+        case Check::OldClaimEnds:
+            return "old-claim-ends";
         case Check::OthersAsked:
             return "others-asked";
         case Check::NotContradicted:
@@ -348,6 +352,9 @@ std::string explain(const Finding& finding, const MemberView& member, const std:
             if (finding.passed) return "its history has what was confirmed before";
             return fmt::format("lacks {}, which was confirmed before; it has {}", finding.missing.text(),
                                member.history.empty() ? "nothing" : member.history.text());
+        case Check::OldClaimEnds:
+            if (finding.passed) return "its claim is not left over from an older epoch";
+            return "still claims as it did before the newest epoch began, and has nothing of it";
         case Check::OthersAsked:
             if (finding.passed) return "every other member was asked";
             return fmt::format("'{}' has neither answered nor failed to yet", other);

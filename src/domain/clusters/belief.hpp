@@ -32,7 +32,10 @@ struct MemberView {
     base::MonoTime completed_at{};        // when that answer was whole
     std::optional<ProbeFailure> failure;  // of the newest observation; none if it was an answer
     int misses = 0;                       // time-outs in a row
-    std::string uid_first;                // the installation that answered first; another one is an alarm
+    // Claimed when another member's epoch began, and has not been seen as a reader, nor with anything of the newer
+    // writer, since: its claim is the old one, not a new election.
+    bool old_claim = false;
+    std::string uid_first;  // the installation that answered first; another one is an alarm
 
     bool claims_writer(const Rules& rules) const;
 };
@@ -51,6 +54,7 @@ enum class Check {
     ReplicatesFromNobody,
     Identity,
     History,
+    OldClaimEnds,
     OthersAsked,
     NotContradicted,
     Newest,

@@ -35,7 +35,7 @@ struct Evidence {
     // Its commits wait for a replica (MariaDB: status Rpl_semi_sync_master_status is ON). False: it acknowledges alone,
     // by its own word; then, and while no other member receives from it, what it has counts as confirmed.
     bool waits_for_replica = true;
-    std::string applied;                     // @@gtid_current_pos or slave_pos: what it has applied
+    std::string applied;  // @@gtid_current_pos or slave_pos: what it has applied
     // Says that it may be written and replicates from nobody: what the member claims, not what is believed.
     bool claims_writer() const { return !read_only && !innodb_read_only && sources.empty(); }
 };

@@ -166,6 +166,13 @@ void Machine::absorb_observation(const Observation& observation) {
     }
     MemberView& member = members_[*index];
     const std::string before = member.evidence || member.failure ? signature(member, rules_) : "";
+    // A silence that ended while we were held up ourselves may be our own.
+    const bool late = failure && failure->kind == ProbeFailureKind::TimedOut && on(Guard::OwnDelayIsNoMiss) &&
+                      now_ - observation.completed_at > config_.probe.deadline / 2;
+    if (late) {
+        attentive_since_ = now_;
+        return;
+    }
     if (!observe(members_, *index, observation, rules_)) return;
     if (member.evidence || member.failure) {
         const std::string after = signature(member, rules_);
@@ -178,8 +185,21 @@ void Machine::absorb_observation(const Observation& observation) {
     }
     if (member.failure && member.failure->kind == ProbeFailureKind::Refused) gone_.insert(member.config.name);
     if (member.failure || !member.evidence) return;
+    end_old_claim(member);
     if (const auto writer = active()) confirm(continuity_, members_, *index, *writer, rules_);
     watch_strays(*index);
+}
+
+void Machine::end_old_claim(MemberView& member) {
+    if (!member.old_claim || member.sent_at <= active_since_) return;
+    if (!member.claims_writer(rules_)) member.old_claim = false;
+    const auto writer = active();
+    if (!writer || !members_[*writer].evidence) return;
+    const auto server = static_cast<std::uint32_t>(members_[*writer].evidence->server_id);
+    for (const Gtid& gtid : member.history.list()) {
+        if (gtid.server == server && gtid.sequence > epoch_base_.sequence(gtid.domain, server))
+            member.old_claim = false;
+    }
 }
 
 // A member that is not the writer must not grow in its own name. What it had when it was first seen after the epoch
@@ -214,7 +234,7 @@ void Machine::absorb_barrier(const input::BarrierDone& barrier) {
     if (pending_ == 0 || barrier.epoch > pending_) return;
     // What an abandoned fence closed may run on just as well.
     for (const auto& [member, ids] : barrier.server_sessions) leftovers_[member].insert(ids.begin(), ids.end());
-    sessions_closed_ += barrier.sessions_closed;
+    if (fences_open_.erase(barrier.epoch) != 0) sessions_closed_ += barrier.sessions_closed;
     if (barrier.epoch != pending_ && on(Guard::BarrierOfThisEpoch)) return;
     if (state_ != State::Barrier || barrier_done_) return;
     barrier_done_ = true;
@@ -325,6 +345,7 @@ void Machine::perform(Step step, const Transition& row) {
             fence_at_ = now_;
             routes_epoch_ = pending_;
             held_ = true;
+            fences_open_.insert(pending_);
             actions_.push_back(action::Fence{pending_});
             return;
         case Step::KillSessions:
@@ -397,6 +418,8 @@ void Machine::kill_leftovers() {
     kills_open_.clear();
     kill_deadline_ = now_ + config_.kill_deadline;
     if (!on(Guard::KillBeforeCommit)) return;
+    // What an abandoned fence closed, and has not told us of yet, can't be killed.
+    if (!fences_open_.empty()) traffic_fenced_only_ = true;
     for (const auto& [member, ids] : leftovers_) {
         if (ids.empty()) continue;
         if (!former_answers(member) || gone_.contains(member)) {
@@ -418,13 +441,19 @@ void Machine::enter_epoch() {
     stored_ = StoreState::None;
     epoch_ = pending_;
     active_name_ = candidate_;
+    for (MemberView& member : members_) {
+        member.old_claim = member.config.name != candidate_ && (member.old_claim || member.claims_writer(rules_));
+    }
     active_since_ = now_;
     position_stored_ = continuity_.position.text();
+    const auto writer = active();
+    epoch_base_ = writer ? members_[*writer].history : GtidState{};
     former_unknown_ = false;
     backoff_ = backoff_min;
     own_seen_.clear();
     strays_.clear();
     leftovers_.clear();
+    fences_open_.clear();
     kills_open_.clear();
     sessions_closed_ = 0;
     pending_ = 0;

@@ -141,6 +141,7 @@ class Machine {
     void absorb_observation(const Observation& observation);
     void absorb_barrier(const input::BarrierDone& barrier);
     void absorb_kill(const input::SessionsKilled& killed);
+    void end_old_claim(MemberView& member);
     void watch_strays(std::size_t index);
     void judge();
     void fire();
@@ -192,6 +193,7 @@ class Machine {
     std::uint64_t epoch_ = 0;              // active in this process
     std::string active_name_;              // its member
     base::MonoTime active_since_{};        // when it was routed
+    GtidState epoch_base_;                 // its history when the epoch began
     std::optional<EpochFacts> resumable_;  // the store's active epoch, until a switch was tried
     bool record_loaded_ = false;
     base::MonoTime retry_at_{};
@@ -206,6 +208,7 @@ class Machine {
     std::string candidate_;
     enum class StoreState { None, Ok, Failed } stored_ = StoreState::None;
     bool barrier_done_ = false;
+    std::set<std::uint64_t> fences_open_;  // of this switch and the abandoned ones before it, not acknowledged yet
     base::MonoTime fence_at_{};
     std::uint64_t sessions_closed_ = 0;
     std::map<std::string, std::set<std::uint64_t>> leftovers_;  // may still run on servers

@@ -29,6 +29,7 @@ enum class Guard : std::uint8_t {
     OthersConfirmPosition,  // the continuity position is what others received, not what the writer has
     NewestClaimWins,        // of two that claim only the strictly newer one, else none
     ReaderContradicts,      // a member that receives from another, silent, member speaks against the candidate
+    OldClaimEnds,           // a claim from before the epoch is believed again only after it was withdrawn
     OthersAsked,            // every other member was asked and has answered or failed to
     Identity,               // one server under two names is not believed
 };
