@@ -42,6 +42,7 @@ class RowCursor {
     bool take(const Op& op);
     bool skip_array(const Op& op);
     bool skip_elements(const Op& op, std::uint64_t count);
+    bool skip_map_like(std::uint64_t count);
     bool choose(const Op& op);
     bool read_varint(std::uint64_t& value);
     bool read_long(std::int64_t& value);
