@@ -116,16 +116,21 @@ std::string probe_text(bool uid) {
     return fmt::format(
         "SELECT @@global.read_only AS read_only, @@global.innodb_read_only AS innodb_read_only,"
         " @@global.server_id AS server_id, @@version AS version, @@global.gtid_binlog_state AS gtid_binlog_state,"
-        " @@global.gtid_current_pos AS gtid_current_pos{}; SHOW ALL SLAVES STATUS",
+        " @@global.gtid_current_pos AS gtid_current_pos{}; SHOW ALL SLAVES STATUS;"
+        " SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync_master_status'",
         uid ? ", @@global.server_uid AS server_uid" : "");
 }
 
 std::variant<Evidence, ProbeFailure> read_evidence(const std::vector<ResultSet>& results) {
-    if (results.size() != 2) return incomplete(fmt::format("expected two results, found {}", results.size()));
+    if (results.size() != 3) return incomplete(fmt::format("expected three results, found {}", results.size()));
     auto read = read_variables(results[0]);
-    if (auto* evidence = std::get_if<Evidence>(&read)) {
-        if (auto failure = read_sources(results[1], *evidence)) return *failure;
-    }
+    auto* evidence = std::get_if<Evidence>(&read);
+    if (evidence == nullptr) return read;
+    if (auto failure = read_sources(results[1], *evidence)) return *failure;
+    // Built in since MariaDB 10.3: a server that does not tell is not one that acknowledges alone.
+    const auto waits = switched_on(results[2].cell("Value"));
+    if (!waits) return incomplete("the answer has no Rpl_semi_sync_master_status");
+    evidence->waits_for_replica = *waits;
     return read;
 }
 
@@ -195,6 +200,11 @@ class Probes::Member {
             deadline_ = deadline;
         }
         changed_.notify_one();
+    }
+
+    void pass_cadence(Member& successor) {
+        const std::lock_guard guard(mutex_);
+        successor.set_cadence(interval_, deadline_);
     }
 
     void wake() {
@@ -302,8 +312,12 @@ void Probes::configure(const clusters::ClusterConfig& config) {
         if (found != members.end() && found->second->same(params)) {
             kept[member.name] = std::move(found->second);
         } else {
-            if (found != members.end()) found->second.reset();
-            kept[member.name] = std::make_unique<Member>(config.name, member.name, params, on_observation_);
+            auto fresh = std::make_unique<Member>(config.name, member.name, params, on_observation_);
+            if (found != members.end()) {
+                found->second->pass_cadence(*fresh);
+                found->second.reset();
+            }
+            kept[member.name] = std::move(fresh);
         }
     }
     std::erase_if(members, [](const auto& entry) { return entry.second == nullptr; });

@@ -148,6 +148,8 @@ base::Result<std::string> Relay::open(const routing::EndpointConfig& config) {
                     error.message());
     }
     endpoint->address = base::HostPort{ip.to_string(), acceptor.local_endpoint().port()}.text();
+    // The one of the same name on another address goes only now that its successor is bound.
+    close(config.name);
     {
         const std::lock_guard guard(impl_->mutex);
         impl_->listeners[config.name] = listener;

@@ -49,7 +49,8 @@ class Relay final : public ports::WriterRoutes {
     Relay(const Relay&) = delete;
     Relay& operator=(const Relay&) = delete;
 
-    // Binds and starts to accept; until the first route, clients are held. Errors name the endpoint, the address and
+    // Binds and starts to accept; until the first route, clients are held. An endpoint of the same name on another
+    // address is closed once the new one is bound. Errors name the endpoint, the address and
     // the reason (in use, no such address, no permission). Returns the bound address.
     base::Result<std::string> open(const routing::EndpointConfig& config);
     // Stops accepting there and ends the endpoint's sessions.

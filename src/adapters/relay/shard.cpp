@@ -186,7 +186,9 @@ void Shard::watch_client(const std::shared_ptr<Session>& session) {
 }
 
 Task<void> Shard::serve(std::shared_ptr<Session> session) {
-    if (!co_await reach_writer(session)) {
+    // Here and below: a co_await inside a condition makes g++ 12 destroy its temporaries wrongly, so each stands alone.
+    const bool reached = co_await reach_writer(session);
+    if (!reached) {
         end(*session);
         co_return;
     }
@@ -201,7 +203,9 @@ Task<void> Shard::serve(std::shared_ptr<Session> session) {
 Task<bool> Shard::reach_writer(std::shared_ptr<Session> session) {
     // Bounded by the hold time: every failed attempt passes through wait_for_route or a pause.
     for (;;) {
-        if (session->client_gone || !co_await wait_for_route(*session)) co_return false;
+        if (session->client_gone) co_return false;
+        const bool routed = co_await wait_for_route(*session);
+        if (!routed) co_return false;
         const Attempt attempt = co_await connect_and_greet(session);
         connecting_done(session->cluster);
         if (attempt == Attempt::Greeted) {
@@ -339,7 +343,8 @@ Task<bool> Shard::connect(const std::shared_ptr<Session>& session) {
 
 Task<Shard::Attempt> Shard::connect_and_greet(std::shared_ptr<Session> session) {
     Attempt attempt = Attempt::Failed;
-    if (co_await connect(session)) {
+    const bool connected = co_await connect(session);
+    if (connected) {
         limit_step(session, std::max(hold_deadline(*session), Clock::now() + greeting_patience));
         attempt = co_await pass_greeting(session);
     }
@@ -418,7 +423,8 @@ Task<bool> Shard::relay_some(Session& session, bool to_server) {
         if (sent < 0) co_return false;
         if (static_cast<std::size_t>(sent) == size) continue;
         std::string rest(bulk_.get() + sent, size - static_cast<std::size_t>(sent));
-        if (!co_await write_rest(to, std::move(rest))) co_return false;
+        const bool written = co_await write_rest(to, std::move(rest));
+        if (!written) co_return false;
     }
     co_return true;
 }
@@ -437,11 +443,14 @@ Task<void> Shard::pump(std::shared_ptr<Session> session, bool to_server) {
         if (sent < 0) break;
         bytes.add(size);
         if (to_server) session->quit_sent = wire::mysql::is_quit({buffer.data(), size});
-        if (static_cast<std::size_t>(sent) < size &&
-            !co_await write_rest(to, std::string(buffer.data() + sent, size - static_cast<std::size_t>(sent)))) {
-            break;
+        if (static_cast<std::size_t>(sent) < size) {
+            std::string rest(buffer.data() + sent, size - static_cast<std::size_t>(sent));
+            const bool written = co_await write_rest(to, std::move(rest));
+            if (!written) break;
         }
-        if (size == buffer.size() && !co_await relay_some(*session, to_server)) break;
+        if (size < buffer.size()) continue;
+        const bool goes_on = co_await relay_some(*session, to_server);
+        if (!goes_on) break;
     }
     direction_ended(session, to_server, error == asio::error::eof);
 }

@@ -1,0 +1,239 @@
+#include "app/serve_follower.hpp"
+
+#include <algorithm>
+#include <future>
+#include <spdlog/spdlog.h>
+
+namespace signalbox::app {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto publish_interval = 100ms;
+constexpr auto idle_wait = 1s;
+
+base::MonoTime mono_now() { return base::MonoTime(std::chrono::steady_clock::now().time_since_epoch()); }
+base::WallTime wall_now() { return std::chrono::time_point_cast<base::Duration>(std::chrono::system_clock::now()); }
+
+bool same_place(const routing::EndpointConfig& a, const routing::EndpointConfig& b) {
+    return a.cluster == b.cluster && a.listen == b.listen;
+}
+
+}  // namespace
+
+Follower::Follower(std::size_t shards, ports::Journal& journal, ports::EpochStore& epochs)
+    : journal_(journal), epochs_(epochs) {
+    relay::RelayOptions options;
+    options.shards = shards;
+    options.on_barrier = [this](ports::BarrierDone done) { post(std::move(done)); };
+    options.on_hint = [this](ports::TrafficHint hint) { post(std::move(hint)); };
+    relay_ = std::make_unique<relay::Relay>(std::move(options));
+    probes_ = std::make_unique<mysql::Probes>([this](clusters::Observation seen) { post(std::move(seen)); });
+    killer_ = std::make_unique<mysql::Killer>([this](ports::SessionsKilled killed) { post(std::move(killed)); });
+    thread_ = std::thread([this] { run(); });
+}
+
+Follower::~Follower() {
+    {
+        const std::lock_guard guard(mutex_);
+        stopping_ = true;
+    }
+    changed_.notify_one();
+    thread_.join();
+    // The engine is silent from here on; what the others still report falls into a queue that nobody reads.
+    probes_.reset();
+    killer_.reset();
+    relay_.reset();
+}
+
+void Follower::post(engine::ClusterEvent event) {
+    {
+        const std::lock_guard guard(mutex_);
+        // Observations come at most one at a time from each member, so a full queue means that the engine is stuck in
+        // its store; what is dropped is observed again. A barrier's end is never dropped: nobody would repeat it.
+        const bool repeatable =
+            std::holds_alternative<clusters::Observation>(event) || std::holds_alternative<ports::TrafficHint>(event);
+        if (repeatable && events_.size() >= queue_max) return;
+        events_.push_back(std::move(event));
+    }
+    changed_.notify_one();
+}
+
+void Follower::call(const Task& task) {
+    std::promise<void> done;
+    {
+        const std::lock_guard guard(mutex_);
+        tasks_.emplace_back([&] {
+            task();
+            done.set_value();
+        });
+    }
+    changed_.notify_one();
+    done.get_future().wait();
+}
+
+void Follower::run() {
+    std::vector<engine::ClusterEvent> events;
+    std::vector<Task> tasks;
+    for (;;) {
+        auto due = mono_now() + idle_wait;
+        for (const auto& [name, loop] : loops_) due = std::min(due, loop->next_deadline());
+        {
+            std::unique_lock lock(mutex_);
+            changed_.wait_until(lock, std::chrono::steady_clock::time_point(due.time_since_epoch()),
+                                [this] { return stopping_ || !events_.empty() || !tasks_.empty(); });
+            if (stopping_) return;
+            events.swap(events_);
+            tasks.swap(tasks_);
+        }
+        for (const auto& event : events) handle(event);
+        for (const auto& task : tasks) task();
+        events.clear();
+        tasks.clear();
+        const auto now = mono_now();
+        for (const auto& [name, loop] : loops_) {
+            if (loop->next_deadline() <= now) loop->handle(engine::Tick{}, now, wall_now());
+        }
+        publish(now);
+    }
+}
+
+void Follower::handle(const engine::ClusterEvent& event) {
+    if (const auto* observation = std::get_if<clusters::Observation>(&event)) note(*observation);
+    const auto loop = loops_.find(engine::cluster_of(event));
+    if (loop != loops_.end()) loop->second->handle(event, mono_now(), wall_now());
+}
+
+void Follower::note(const clusters::Observation& observation) {
+    const auto cluster = figures_.find(observation.cluster);
+    if (cluster == figures_.end()) return;
+    ProbeFigures& figures = cluster->second.probes[observation.member];
+    figures.latency_s.observe(base::to_ms(observation.completed_at - observation.sent_at) / 1000);
+    const auto* failure = std::get_if<clusters::ProbeFailure>(&observation.result);
+    const std::string text = failure == nullptr ? std::string() : failure->text;
+    if (failure != nullptr) ++figures.failures[std::string(clusters::to_string(failure->kind))];
+    // Said when it changes, not at each probe.
+    if (text == figures.last_failure) return;
+    if (failure == nullptr) {
+        spdlog::info("cluster {}: member {} answers", observation.cluster, observation.member);
+    } else {
+        spdlog::warn("cluster {}: member {}: {}", observation.cluster, observation.member, text);
+    }
+    figures.last_failure = text;
+}
+
+void Follower::publish(base::MonoTime now) {
+    std::string state;
+    for (auto& [name, loop] : loops_) {
+        state += fmt::format("{} {} {} {} {};", name, loop->epoch(), loop->held(), loop->writer(), loop->alarm_count());
+    }
+    if (state == published_state_ && now - published_ < publish_interval) return;
+    published_ = now;
+    published_state_ = std::move(state);
+    auto next = std::make_shared<Snapshot>();
+    for (auto& [name, loop] : loops_) {
+        ClusterFigures& figures = figures_[name];
+        figures.epoch = loop->epoch();
+        figures.held = loop->held();
+        figures.writer = loop->writer();
+        figures.failovers = loop->failover_count();
+        figures.alarms = loop->alarm_count();
+        next->clusters.push_back(loop->status(now));
+    }
+    next->figures = figures_;
+    const std::lock_guard guard(mutex_);
+    snapshot_ = std::move(next);
+}
+
+std::shared_ptr<const Snapshot> Follower::snapshot() const {
+    const std::lock_guard guard(mutex_);
+    return snapshot_;
+}
+
+std::map<std::string, std::string> Follower::unopened() const {
+    const std::lock_guard guard(mutex_);
+    return unopened_;
+}
+
+void Follower::apply_clusters(const std::vector<clusters::ClusterConfig>& clusters) {
+    for (const auto& config : clusters) {
+        probes_->configure(config);
+        killer_->configure(config);
+        const auto known = loops_.find(config.name);
+        if (known != loops_.end()) {
+            known->second->reconfigure(config, mono_now(), wall_now());
+            continue;
+        }
+        figures_[config.name];
+        auto loop = std::make_unique<engine::ClusterLoop>(
+            config, engine::ClusterPorts{epochs_, journal_, *probes_, *relay_, *killer_});
+        loop->start(mono_now(), wall_now());
+        loops_[config.name] = std::move(loop);
+    }
+    std::erase_if(loops_, [&](const auto& entry) {
+        const bool gone = std::none_of(clusters.begin(), clusters.end(),
+                                       [&](const auto& config) { return config.name == entry.first; });
+        if (gone) {
+            // Should the cluster come back, its clients wait until its writer is proven anew.
+            relay_->hold(entry.first, entry.second->epoch());
+            probes_->remove(entry.first);
+            figures_.erase(entry.first);
+        }
+        return gone;
+    });
+}
+
+std::optional<base::Error> Follower::open(const routing::EndpointConfig& endpoint) {
+    const auto opened = opened_.find(endpoint.name);
+    if (opened != opened_.end() && same_place(opened->second, endpoint)) {
+        relay_->update(endpoint);
+        opened->second = endpoint;
+        return std::nullopt;
+    }
+    // On the same address with another cluster, the old one has to make room first.
+    if (opened != opened_.end() && opened->second.listen == endpoint.listen) {
+        relay_->close(endpoint.name);
+        opened_.erase(opened);
+    }
+    const auto address = relay_->open(endpoint);
+    const std::lock_guard guard(mutex_);
+    if (!address) {
+        unopened_[endpoint.name] = address.error().text();
+        return address.error();
+    }
+    unopened_.erase(endpoint.name);
+    opened_[endpoint.name] = endpoint;
+    return std::nullopt;
+}
+
+std::vector<base::Error> Follower::apply(const std::vector<clusters::ClusterConfig>& clusters,
+                                         const std::vector<routing::EndpointConfig>& endpoints) {
+    wanted_.clear();
+    for (const auto& endpoint : endpoints) wanted_[endpoint.name] = endpoint;
+    // What goes away makes room for what comes; and no endpoint may outlive its cluster.
+    std::erase_if(opened_, [&](const auto& entry) {
+        const bool gone = !wanted_.contains(entry.first);
+        if (gone) relay_->close(entry.first);
+        return gone;
+    });
+    {
+        const std::lock_guard guard(mutex_);
+        std::erase_if(unopened_, [&](const auto& entry) { return !wanted_.contains(entry.first); });
+    }
+    call([&] { apply_clusters(clusters); });
+    std::vector<base::Error> errors;
+    for (const auto& [name, endpoint] : wanted_) {
+        if (auto error = open(endpoint)) errors.push_back(std::move(*error));
+    }
+    return errors;
+}
+
+std::vector<base::Error> Follower::retry() {
+    std::vector<base::Error> errors;
+    for (const auto& [name, reason] : unopened()) {
+        if (auto error = open(wanted_.at(name))) errors.push_back(std::move(*error));
+    }
+    return errors;
+}
+
+}  // namespace signalbox::app

@@ -1,0 +1,107 @@
+#pragma once
+// The follower at work: the engine's one thread with a loop per cluster, and around it the relay, the probes and the
+// killer, whose events it takes from one bounded queue.
+
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "adapters/mysql/killer.hpp"
+#include "adapters/mysql/probe.hpp"
+#include "adapters/prometheus/text.hpp"
+#include "adapters/relay/relay.hpp"
+#include "app/config.hpp"
+#include "engine/cluster_loop.hpp"
+
+namespace signalbox::app {
+
+// How the probes of one member went.
+struct ProbeFigures {
+    prometheus_text::Histogram latency_s{{0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1}};
+    std::map<std::string, std::uint64_t> failures;  // by kind
+    std::string last_failure;                       // empty: the last probe succeeded
+};
+
+struct ClusterFigures {
+    std::uint64_t epoch = 0;
+    bool held = true;
+    std::string writer;
+    std::uint64_t failovers = 0;
+    std::uint64_t alarms = 0;
+    std::map<std::string, ProbeFigures> probes;
+};
+
+// Immutable once published: the API reads it without stopping the engine.
+struct Snapshot {
+    base::json::array clusters;
+    std::map<std::string, ClusterFigures> figures;
+};
+
+class Follower {
+  public:
+    // journal and epochs outlive the follower.
+    Follower(std::size_t shards, ports::Journal& journal, ports::EpochStore& epochs);
+    // Ends every session and joins all threads.
+    ~Follower();
+    Follower(const Follower&) = delete;
+    Follower& operator=(const Follower&) = delete;
+
+    // Makes what is followed and offered that of the configuration; from one thread. Endpoints that did not change keep
+    // their sessions. Errors, one for each endpoint that could not be opened: the others work; retry() tries again.
+    std::vector<base::Error> apply(const std::vector<clusters::ClusterConfig>& clusters,
+                                   const std::vector<routing::EndpointConfig>& endpoints);
+    // Endpoints that are still not open.
+    std::vector<base::Error> retry();
+
+    std::shared_ptr<const Snapshot> snapshot() const;
+    std::vector<relay::EndpointStats> endpoints() const { return relay_->stats(); }
+    // Why endpoints are not open, by name.
+    std::map<std::string, std::string> unopened() const;
+
+    static constexpr std::size_t queue_max = 100'000;
+
+  private:
+    using Task = std::function<void()>;
+    void post(engine::ClusterEvent event);
+    // Runs in the engine's thread; returns when it has run.
+    void call(const Task& task);
+    void run();
+    void handle(const engine::ClusterEvent& event);
+    void note(const clusters::Observation& observation);
+    void publish(base::MonoTime now);
+    void apply_clusters(const std::vector<clusters::ClusterConfig>& clusters);
+    std::optional<base::Error> open(const routing::EndpointConfig& endpoint);
+
+    ports::Journal& journal_;
+    ports::EpochStore& epochs_;
+
+    mutable std::mutex mutex_;
+    std::condition_variable changed_;
+    std::vector<engine::ClusterEvent> events_;
+    std::vector<Task> tasks_;
+    bool stopping_ = false;
+    std::shared_ptr<const Snapshot> snapshot_ = std::make_shared<Snapshot>();
+    std::map<std::string, std::string> unopened_;
+
+    // Of the configuring thread.
+    std::map<std::string, routing::EndpointConfig> opened_;
+    std::map<std::string, routing::EndpointConfig> wanted_;
+
+    // Of the engine's thread.
+    std::map<std::string, std::unique_ptr<engine::ClusterLoop>> loops_;
+    std::map<std::string, ClusterFigures> figures_;
+    base::MonoTime published_{};
+    std::string published_state_;
+
+    std::unique_ptr<relay::Relay> relay_;
+    std::unique_ptr<mysql::Probes> probes_;
+    std::unique_ptr<mysql::Killer> killer_;
+    std::thread thread_;
+};
+
+}  // namespace signalbox::app

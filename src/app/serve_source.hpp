@@ -1,0 +1,31 @@
+#pragma once
+// What the daemon's API knows: the follower's snapshot, the endpoints' figures, the journal.
+
+#include <atomic>
+
+#include "api/api.hpp"
+#include "app/serve_follower.hpp"
+
+namespace signalbox::app {
+
+class DaemonSource final : public api::Source {
+  public:
+    DaemonSource(const Follower& follower, ports::Journal& journal, base::WallTime started_at)
+        : follower_(follower), journal_(journal), started_at_(started_at) {}
+
+    base::json::object status() override;
+    std::string metrics() override;
+    base::Result<std::vector<ports::JournalEntry>> journal(const ports::JournalQuery& query) override {
+        return journal_.read(query);
+    }
+    void count_reload(bool good) { ++(good ? reloads_ : reloads_failed_); }
+
+  private:
+    const Follower& follower_;
+    ports::Journal& journal_;
+    const base::WallTime started_at_;
+    std::atomic<std::uint64_t> reloads_{0};
+    std::atomic<std::uint64_t> reloads_failed_{0};
+};
+
+}  // namespace signalbox::app
