@@ -59,6 +59,12 @@ void World::controller_keep(int writer) {
         current.claimed_at = now_;
         trace(5, static_cast<std::uint64_t>(writer), 1);
     }
+    if (others_up == 0 && !current.alone) {
+        // From here on what it has is what counts, waited for or not.
+        for (const Txn& txn : current.log) {
+            if (txn.write != 0) promised_.insert(txn.write);
+        }
+    }
     current.alone = others_up == 0;
     if (current.alone) acknowledge(writer, current.log.size());
 }
@@ -114,7 +120,6 @@ void World::controller_fail_over() {
 void World::promote(int index) {
     Member& member = members_[index];
     member.applied = member.log.size();
-    member.acked = member.log.size();
     member.source = -1;
     member.io = false;
     member.read_only = false;

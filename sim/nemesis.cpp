@@ -77,7 +77,10 @@ void World::fault_member() {
             return;
         }
         case 7:  // somebody writes on a member directly
-            if (serves(victim) && !member.read_only) append(victim, 0, nullptr);
+            if (serves(victim) && !member.read_only) {
+                const Statement direct{0, 0, ++next_write_, member.incarnation};
+                append(victim, direct.write, &direct);
+            }
             return;
         case 8:  // demoted for a moment, and the same again
             if (victim != writer_ || !serves(victim)) return;

@@ -185,20 +185,32 @@ void Machine::absorb_observation(const Observation& observation) {
     }
     if (member.failure && member.failure->kind == ProbeFailureKind::Refused) gone_.insert(member.config.name);
     if (member.failure || !member.evidence) return;
-    end_old_claim(member);
+    end_old_claims();
     if (const auto writer = active()) confirm(continuity_, members_, *index, *writer, rules_);
     watch_strays(*index);
 }
 
-void Machine::end_old_claim(MemberView& member) {
-    if (!member.old_claim || member.sent_at <= active_since_) return;
-    if (!member.claims_writer(rules_)) member.old_claim = false;
+// An old claim ends when the member was seen as a reader, when it has something of the newer writer, or when a member
+// that answers receives from it: then it was elected since, without our seeing how.
+void Machine::end_old_claims() {
     const auto writer = active();
-    if (!writer || !members_[*writer].evidence) return;
-    const auto server = static_cast<std::uint32_t>(members_[*writer].evidence->server_id);
-    for (const Gtid& gtid : member.history.list()) {
-        if (gtid.server == server && gtid.sequence > epoch_base_.sequence(gtid.domain, server))
-            member.old_claim = false;
+    for (std::size_t i = 0; i < members_.size(); ++i) {
+        MemberView& member = members_[i];
+        if (!member.old_claim) continue;
+        const bool seen = !member.failure && member.sent_at > active_since_;
+        if (seen && !member.claims_writer(rules_)) member.old_claim = false;
+        for (const MemberView& other : members_) {
+            if (other.failure || other.sent_at <= active_since_) continue;
+            for (const SourceView& source : other.sources) {
+                if (source.member == i && source.io_running) member.old_claim = false;
+            }
+        }
+        if (!seen || !writer || !members_[*writer].evidence) continue;
+        const auto server = static_cast<std::uint32_t>(members_[*writer].evidence->server_id);
+        for (const Gtid& gtid : member.history.list()) {
+            const bool newer = gtid.server == server && gtid.sequence > epoch_base_.sequence(gtid.domain, server);
+            if (newer) member.old_claim = false;
+        }
     }
 }
 

@@ -141,7 +141,7 @@ class Machine {
     void absorb_observation(const Observation& observation);
     void absorb_barrier(const input::BarrierDone& barrier);
     void absorb_kill(const input::SessionsKilled& killed);
-    void end_old_claim(MemberView& member);
+    void end_old_claims();
     void watch_strays(std::size_t index);
     void judge();
     void fire();
