@@ -28,9 +28,12 @@ constexpr double row_bar_height = 12;
 constexpr std::size_t bins = 800;
 constexpr std::size_t pieces_max = 110;  // per bar: bounds the size of the page
 constexpr std::size_t label_letters_max = 24;
+constexpr std::size_t detail_letters_max = 12;
 constexpr double digit_width = 6.4;  // of the small text, a little more than it needs
 
-std::string_view shade_class(Shade shade) {
+// That a reader refuses writes is as it should be; that an endpoint leads to one is not.
+std::string_view shade_class(Shade shade, bool member) {
+    if (member && shade == Shade::Refused) return "reader";
     switch (shade) {
         case Shade::Nothing:
             return "none";
@@ -66,9 +69,9 @@ std::string_view shade_text(Shade shade) {
     return "";
 }
 
-std::string shorten(const std::string& text) {
-    if (text.size() <= label_letters_max) return text;
-    return text.substr(0, label_letters_max - 1) + "…";
+std::string shorten(const std::string& text, std::size_t letters_max) {
+    if (text.size() <= letters_max) return text;
+    return text.substr(0, letters_max - 1) + "…";
 }
 
 // The distance of grid lines: 1, 2 or 5 times a power of ten, so that there are at most 11.
@@ -124,7 +127,8 @@ void draw_grid(Canvas& canvas, const PictureFrame& frame, double bottom) {
                                : (step >= 1000 ? "after the start" : "ms after the start"));
 }
 
-void draw_bar(Canvas& canvas, const std::vector<Piece>& pieces, std::string_view what, double y, double height) {
+void draw_bar(Canvas& canvas, const std::vector<Piece>& pieces, bool member, std::string_view what, double y,
+              double height) {
     for (const Piece& piece : pieces) {
         if (piece.shade == Shade::Nothing) continue;
         const double left = canvas.x(piece.from);
@@ -132,7 +136,7 @@ void draw_bar(Canvas& canvas, const std::vector<Piece>& pieces, std::string_view
             "<rect class=\"{}\" x=\"{:.1f}\" y=\"{:.0f}\" width=\"{:.1f}\" height=\"{:.0f}\"><title>{}: {}, {:.0f} to "
             "{:.0f} ms, "
             "{} operations</title></rect>\n",
-            shade_class(piece.shade), left, y, std::max(canvas.x(piece.to) - left, 0.6), height, what,
+            shade_class(piece.shade, member), left, y, std::max(canvas.x(piece.to) - left, 0.6), height, what,
             shade_text(piece.shade), canvas.ms(piece.from), canvas.ms(piece.to), piece.operations);
     }
 }
@@ -140,7 +144,7 @@ void draw_bar(Canvas& canvas, const std::vector<Piece>& pieces, std::string_view
 void draw_lane(Canvas& canvas, const Measurement& measurement, const PictureFrame& frame, std::size_t path, double y) {
     const meter::PathInfo& info = measurement.recording.paths[path];
     canvas.add("<text class=\"name\" x=\"10\" y=\"{:.0f}\">{}<title>{}</title></text>\n", y + 16,
-               escape_html(shorten(info.name)), escape_html(info.name));
+               escape_html(shorten(info.name, label_letters_max)), escape_html(info.name));
     canvas.add("<text class=\"small\" x=\"10\" y=\"{:.0f}\">{}</text>\n", y + 31, escape_html(frame.lane_notes[path]));
     if (info.writes) {
         canvas.add("<text class=\"small\" x=\"{:.0f}\" y=\"{:.0f}\" text-anchor=\"end\">writes</text>\n", plot_left - 8,
@@ -149,14 +153,14 @@ void draw_lane(Canvas& canvas, const Measurement& measurement, const PictureFram
                    y + 3, plot_right - plot_left, write_bar_height);
         draw_bar(canvas,
                  meter::bar_of(measurement.recording, path, Kind::Write, frame.from, frame.to, bins, pieces_max),
-                 "writes", y + 3, write_bar_height);
+                 info.member, "writes", y + 3, write_bar_height);
     }
     canvas.add("<text class=\"small\" x=\"{:.0f}\" y=\"{:.0f}\" text-anchor=\"end\">reads</text>\n", plot_left - 8,
                y + 31);
     canvas.add("<rect class=\"none\" x=\"{:.0f}\" y=\"{:.0f}\" width=\"{:.0f}\" height=\"{:.0f}\"/>\n", plot_left,
                y + 23, plot_right - plot_left, read_bar_height);
     draw_bar(canvas, meter::bar_of(measurement.recording, path, Kind::Read, frame.from, frame.to, bins, pieces_max),
-             "reads", y + 23, read_bar_height);
+             info.member, "reads", y + 23, read_bar_height);
 }
 
 void draw_row(Canvas& canvas, const PictureRow& row, double y) {
@@ -165,7 +169,7 @@ void draw_row(Canvas& canvas, const PictureRow& row, double y) {
     const std::string length = row.open ? "not ended" : fmt::format("{:.0f} ms", base::to_ms(row.to - row.from));
     canvas.add("<text class=\"row\" x=\"10\" y=\"{:.0f}\">{}</text>\n", y + 15, escape_html(row.name));
     canvas.add("<text class=\"small\" x=\"{:.0f}\" y=\"{:.0f}\" text-anchor=\"end\">{}</text>\n", plot_left - 8, y + 15,
-               escape_html(shorten(row.detail)));
+               escape_html(shorten(row.detail, detail_letters_max)));
     canvas.add(
         "<rect class=\"{}\" x=\"{:.1f}\" y=\"{:.0f}\" width=\"{:.1f}\" height=\"{:.0f}\" rx=\"2\"><title>{} {}: {:.1f} "
         "to "

@@ -21,10 +21,10 @@ constexpr std::size_t faults_max = 5;  // pictures of single faults: bounds the 
 
 constexpr std::string_view style = R"(
 :root { color-scheme: light dark; --bg:#fbfbfc; --card:#ffffff; --edge:#dfe3e8; --text:#1b2430; --dim:#5d6875; --grid:#e6e9ed;
-  --none:#eef0f3; --ok:#57b583; --waited:#b7dfc6; --refused:#e3ad2f; --failed:#d64545; --unknown:#8857d8; --phase:#5b83b8;
+  --none:#eef0f3; --ok:#57b583; --waited:#b7dfc6; --refused:#e3ad2f; --reader:#d9dbc9; --failed:#d64545; --unknown:#8857d8; --phase:#5b83b8;
   --outage:#37465a; --fault:#b3261e; --good:#1d7a48; --bad:#b3261e; --onbar:#ffffff; }
 @media (prefers-color-scheme: dark) { :root { --bg:#11151b; --card:#181e26; --edge:#2d3642; --text:#e4e8ee; --dim:#98a3b1;
-  --grid:#262e38; --none:#212832; --ok:#3f9c6b; --waited:#24553c; --refused:#c9962a; --failed:#dd5757; --unknown:#a27be8;
+  --grid:#262e38; --none:#212832; --ok:#3f9c6b; --waited:#24553c; --refused:#c9962a; --reader:#3a3f38; --failed:#dd5757; --unknown:#a27be8;
   --phase:#5f8cc6; --outage:#aab6c6; --fault:#ff7a70; --good:#5cc98f; --bad:#ff7a70; --onbar:#11151b; } }
 * { box-sizing: border-box; }
 body { margin:0; background:var(--bg); color:var(--text); font:15px/1.45 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
@@ -44,6 +44,7 @@ svg .axis, svg .small { fill:var(--dim); font-size:11px; } svg .name { font-size
 svg .section { font-size:13px; font-weight:600; } svg .onbar { fill:var(--onbar); font-size:11px; }
 svg .grid { stroke:var(--grid); } svg .fault { stroke:var(--fault); stroke-width:1.5; stroke-dasharray:4 3; }
 svg .none { fill:var(--none); } svg .ok { fill:var(--ok); } svg .waited { fill:var(--waited); } svg .refused { fill:var(--refused); }
+svg .reader { fill:var(--reader); }
 svg .failed { fill:var(--failed); } svg .unknown { fill:var(--unknown); } svg .phase { fill:var(--phase); } svg .outage { fill:var(--outage); }
 .scroll { overflow-x:auto; }
 table { border-collapse:collapse; background:var(--card); border:1px solid var(--edge); border-radius:8px; font-size:14px; }
@@ -132,13 +133,15 @@ std::vector<std::string> lane_notes(const Measurement& measurement, const Fault*
 
 void add_legend(Page& page) {
     page.html += "<div class=\"legend\">";
-    constexpr std::array<std::pair<std::string_view, std::string_view>, 7> entries{{{"ok", "ok"},
-                                                                                    {"waited", "ok after a wait"},
-                                                                                    {"refused", "refused as read-only"},
-                                                                                    {"failed", "failed"},
-                                                                                    {"unknown", "outcome unknown"},
-                                                                                    {"outage", "outage"},
-                                                                                    {"phase", "phase"}}};
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 8> entries{
+        {{"ok", "ok"},
+         {"waited", "ok after a wait"},
+         {"refused", "refused as read-only"},
+         {"reader", "a reader, refuses writes"},
+         {"failed", "failed"},
+         {"unknown", "outcome unknown"},
+         {"outage", "outage"},
+         {"phase", "phase"}}};
     for (const auto& [name, text] : entries) {
         page.add("<span><i style=\"background:var(--{})\"></i>{}</span>", name, text);
     }

@@ -195,7 +195,14 @@ Fault judge_fault(const Recording& recording, const std::vector<Group>& groups, 
 }
 
 void count_samples(const Recording& recording, Analysis& analysis) {
-    const MonoTime calm_until = analysis.faults.empty() ? MonoTime::max() : analysis.faults.front().at;
+    MonoTime calm_until = MonoTime::max();
+    if (!analysis.faults.empty()) {
+        // A dying server ends its connections one by one: what fails after the last good write belongs to the fault.
+        calm_until = analysis.faults.front().at;
+        for (const GroupResult& group : analysis.faults.front().groups) {
+            if (group.write_outage) calm_until = std::min(calm_until, group.write_outage->start);
+        }
+    }
     for (const Sample& sample : recording.samples) {
         const bool refused = is_read_only_refusal(sample.code);
         if (sample.outcome == Outcome::Ok) {

@@ -29,6 +29,16 @@ void fill_gaps(std::vector<Bin>& bins, std::size_t gap_max) {
         }
         last = i;
     }
+    if (last == bins.size()) return;
+    // The edges of the stretch fall between two operations as well.
+    const auto first =
+        std::find_if(bins.begin(), bins.end(), [](const Bin& bin) { return bin.shade != Shade::Nothing; });
+    if (static_cast<std::size_t>(first - bins.begin()) <= gap_max) {
+        std::for_each(bins.begin(), first, [&](Bin& bin) { bin.shade = first->shade; });
+    }
+    if (bins.size() - last - 1 <= gap_max) {
+        for (std::size_t i = last + 1; i < bins.size(); ++i) bins[i].shade = bins[last].shade;
+    }
 }
 
 std::vector<Piece> pieces_of(const Recording& recording, std::size_t path, Kind kind, MonoTime from, MonoTime to,
