@@ -75,24 +75,11 @@ class Results:
         (OUT / f"{self.area}.svg").write_text(strip_plot(self.area, self.rows, self.samples))
 
 
-def wait_until_whole(session: LabSession, seconds: float = 60) -> None:
-    """Until one writer is followed and every other member replicates again."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        members = session.lab_status()["members"]
-        if [m["role"] for m in members].count("writer") == 1 and all(m["healthy"] for m in members):
-            session.wait_for_writer(20)
-            time.sleep(1)
-            return
-        time.sleep(0.3)
-    raise Failed(f"the cluster was not whole again within {seconds} s: {json.dumps(session.lab_status())[:800]}")
-
-
 def excess(session: LabSession, failovers: int, results: Results) -> None:
     say(f"follow.excess: {failovers} writers killed; direct, DNS and Signalbox measured in the same failover")
     ours, dns = [], []
     for _ in range(failovers):
-        wait_until_whole(session)
+        session.wait_until_whole()
         meter = session.start_meter("--until-recovered", "--duration", "60s")
         time.sleep(2.5)
         session.lab_do("kill", session.cluster()["writer"])
@@ -109,7 +96,7 @@ def blackhole(session: LabSession, failovers: int, results: Results) -> None:
     say(f"follow.detect.blackhole: {failovers} writers whose packets are dropped")
     detected = []
     for _ in range(failovers):
-        wait_until_whole(session)
+        session.wait_until_whole()
         victim = session.cluster()["writer"]
         last = session.journal()[-1]["sequence"]
         before = time.time()
@@ -128,7 +115,7 @@ def blackhole(session: LabSession, failovers: int, results: Results) -> None:
 
 def own_errors(session: LabSession, results: Results) -> None:
     say("measure.own_errors: a calm cluster, 60 s at 10 ms on three paths")
-    wait_until_whole(session)
+    session.wait_until_whole()
     writer = session.cluster()["writer"]
     address = next(f"{m['address']}:{m['port']}" for m in session.members() if m["id"] == writer)
     url = "mysql://meter@{}/signalbox_meter?password_file=" + str(session.out / "meter.password")
@@ -144,7 +131,7 @@ def lost(session: LabSession, kills: int, results: Results) -> None:
     say(f"measure.lost_acknowledged: {kills} writers killed with 8 writes in flight on each path")
     losses, unknown, rolled_back, duplicated = [], 0, 0, 0
     for _ in range(kills):
-        wait_until_whole(session)
+        session.wait_until_whole()
         meter = session.start_meter("--until-recovered", "--duration", "60s", "--writers", "8")
         time.sleep(2.5)
         session.lab_do("kill", session.cluster()["writer"])

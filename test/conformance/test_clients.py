@@ -50,17 +50,7 @@ def test_a_client_goes_on_after_a_failover_with_nothing_acknowledged_lost(lab, n
     assert result["reconnects"] >= 1, "the client did not notice the failover, so this showed nothing"
     assert set(result["acknowledged"]) <= set(result["found"])
     assert len(result["servers"]) == 2, "the client wrote to one server only"
-    wait_until_whole(lab)
-
-
-def wait_until_whole(lab):
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        members = lab.lab_status()["members"]
-        if [m["role"] for m in members].count("writer") == 1 and all(m["healthy"] for m in members):
-            return
-        time.sleep(0.3)
-    raise AssertionError(f"the cluster is not whole again: {lab.lab_status()}")
+    lab.wait_until_whole()
 
 
 def test_the_mariadb_command_line_client(lab, run_client):

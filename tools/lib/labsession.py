@@ -75,8 +75,17 @@ class LabSession:
         clusters = json.loads(self.run("curl", "-sS", "--unix-socket", self.socket, "http://lab/v1/clusters"))["items"]
         return clusters[0]["members"]
 
-    def lab_status(self) -> dict:
-        return json.loads(self.lab_do("status", "--output", "json"))
+    def wait_until_whole(self, seconds: float = 60) -> None:
+        """Until one writer is followed and every other member replicates again."""
+        deadline = time.monotonic() + seconds
+        members: list[dict] = []
+        while time.monotonic() < deadline:
+            members = json.loads(self.lab_do("status", "--output", "json"))["clusters"][0]["members"]
+            if [m["role"] for m in members].count("writer") == 1 and all(m["state"] == "available" for m in members):
+                self.wait_for_writer(20)
+                return
+            time.sleep(0.3)
+        raise Failed(f"the cluster was not whole again within {seconds} s: {json.dumps(members)[:800]}")
 
     def serve(self) -> None:
         child = self.spawn(self.on_node("ops", self.signalbox, "serve", "-c", "signalbox.yaml"), "serve.log")
