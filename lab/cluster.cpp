@@ -477,12 +477,18 @@ std::vector<Cluster::Received> Cluster::stop_receiving() {
     for (std::size_t i = 0; i < members_.size(); ++i)
         if (i != writer_ && members_[i].attached && members_[i].server->alive() && !members_[i].server->paused())
             readers.push_back(i);
+    const auto& old_writer = *members_[writer_].server;
+    const bool silent = !reachable(members_[writer_]);
     std::vector<Received> received;
     std::mutex mutex;
     on_each(readers, [&](std::size_t i) {
         auto& server = *members_[i].server;
-        // Without the first statement the server would try to reach the dead writer to say goodbye.
-        const auto stopped = server.execute("SET GLOBAL rpl_semi_sync_slave_enabled=0; STOP SLAVE IO_THREAD");
+        // A receiver that stops says goodbye to its writer over a new connection, and waits for it. Where packets
+        // vanish that would take seconds.
+        if (silent && !network_.set_unreachable(server.name(), old_writer.node().address, true))
+            log_.line("{}: may stop receiving late", server.name());
+        const auto stopped = server.execute("STOP SLAVE IO_THREAD");
+        if (silent) (void)network_.set_unreachable(server.name(), old_writer.node().address, false);
         const auto status = server.query("SHOW SLAVE STATUS");
         if (!stopped || !status) {
             log_.line("{}: {}", server.name(), (stopped ? status.error() : stopped.error()).text());
@@ -699,7 +705,8 @@ base::Result<json::value> Cluster::failover(const std::string& to, bool like_aur
     if (!started) return tl::unexpected<base::Error>(started.error());
     while (Clock::now() - begin < command_timeout) {
         const auto writer = on_loop([this, old_writer = *started]() -> base::Result<std::string> {
-            // A stretched failover leaves the old writer open for a while; it is done when another one is, or none will be.
+            // A stretched failover leaves the old writer open for a while; it is done when another one is, or none will
+            // be.
             const bool decided = writer_ != old_writer || steps_.empty();
             const bool open = opened_ && !members_[writer_].port_closed;
             return decided && open ? members_[writer_].server->name() : std::string();

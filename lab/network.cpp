@@ -15,6 +15,7 @@ namespace json = base::json;
 namespace {
 
 constexpr auto program_timeout = std::chrono::seconds(10);
+constexpr auto link_timeout = std::chrono::seconds(3);
 // The core's own link to the internet namespace; NAT gateway number i has the /30 after it.
 constexpr Ipv4 links_base = (100u << 24) | (64u << 16);
 constexpr Ipv4 services_base = (203u << 24) | (0u << 16) | (113u << 8);
@@ -420,6 +421,14 @@ base::Status Network::set_blackhole(const std::string& name, bool on) {
     return {};
 }
 
+base::Status Network::set_unreachable(const std::string& name, Ipv4 address, bool on) {
+    const std::lock_guard lock(mutex_);
+    const auto found = nodes_.find(name);
+    if (found == nodes_.end()) return fail(ErrorKind::NotFound, "there is no node '{}'", name);
+    return ip(fmt::format("route {} unreachable {}/32\n", on ? "replace" : "del", ipv4_text(address)),
+              found->second.netns.get());
+}
+
 base::Status Network::set_port_closed(const std::string& name, std::uint16_t port, bool closed) {
     const std::lock_guard lock(mutex_);
     const auto found = nodes_.find(name);
@@ -444,7 +453,38 @@ base::Status Network::set_zone(const std::string& zone, bool up) {
         down_zones_.erase(zone);
     else
         down_zones_.insert(zone);
-    return refresh_routes();
+    SB_CHECK(refresh_routes());
+    if (up) {
+        wait_for_links(zone);
+        forget_neighbours(zone);
+    }
+    return {};
+}
+
+void Network::forget_neighbours(const std::string& zone) {
+    std::string batch;
+    for (const auto& subnet : spec_.subnets)
+        if (subnet.zone == zone) batch += fmt::format("neigh flush dev {} nud all\n", bridge_of(subnet.name));
+    if (const auto status = ip(batch); !status) log_.line("{}", status.error().text());
+    for (const auto& [name, node] : nodes_)
+        if (node.info.zone == zone)
+            if (const auto status = ip("neigh flush dev eth0 nud all\n", node.netns.get()); !status)
+                log_.line("{}: {}", name, status.error().text());
+}
+
+void Network::wait_for_links(const std::string& zone) {
+    for (const auto deadline = Clock::now() + link_timeout; Clock::now() < deadline;) {
+        const SpawnOptions options{.argv = {"ip", "-o", "link"}, .environment = default_environment()};
+        const auto links = reaper_.run(options, "", program_timeout);
+        if (!links) return;
+        bool all_up = true;
+        for (const auto line : base::split(*links, '\n'))
+            for (const auto& [name, node] : nodes_)
+                if (node.info.zone == zone && line.find(" " + node.port + "@") != std::string_view::npos)
+                    all_up = all_up && line.find("state UP") != std::string_view::npos;
+        if (all_up) return;
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
 }
 
 bool Network::zone_is_up(const std::string& zone) const {

@@ -53,6 +53,8 @@ class Network {
 
     // Drops every packet of that node, both ways, without a word.
     base::Status set_blackhole(const std::string& node, bool on);
+    // While on, that node's attempts to reach the address fail at once instead of waiting for an answer.
+    base::Status set_unreachable(const std::string& node, Ipv4 address, bool on);
     // Refuses new connections to a port of that node with a reset, as a host does where nothing listens.
     base::Status set_port_closed(const std::string& node, std::uint16_t port, bool closed);
     // Cuts, or joins again, the links of every node of the zone.
@@ -92,6 +94,10 @@ class Network {
     std::string route_lines(const RouteTableSpec& table) const;
     std::string nat_state(const NatSpec& nat) const;
     base::Status refresh_routes();
+    // The kernel takes up to a second to pass packets over a cable that was plugged in again.
+    void wait_for_links(const std::string& zone);
+    // Whoever looked for a neighbour in vain would go on to believe that it is gone.
+    void forget_neighbours(const std::string& zone);
     base::Result<Ipv4> free_address(const SubnetSpec& subnet) const;
     base::Result<NodeInfo> add_node_locked(const std::string& name, const std::string& kind, const std::string& subnet,
                                            const std::vector<std::string>& groups, std::optional<Ipv4> address);

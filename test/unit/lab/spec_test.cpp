@@ -1,0 +1,90 @@
+#include "lab/spec.hpp"
+
+#include <gmock/gmock.h>
+
+namespace signalbox::lab {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+const char* small_lab = R"(name: small
+zones: [a]
+networks:
+  - {name: main, cidr: 10.0.0.0/16}
+subnets:
+  - {name: data-a, zone: a, cidr: 10.0.1.0/28}
+)";
+
+base::Result<LabSpec> parse(const std::string& more) { return parse_spec(small_lab + more, "lab.yaml"); }
+
+std::string faults(const std::string& more) {
+    const auto spec = parse(more);
+    return spec ? "no fault" : spec.error().text();
+}
+
+TEST(LabFile, the_smallest_lab_gets_its_defaults) {
+    const auto spec = parse("");
+    ASSERT_TRUE(spec) << spec.error().text();
+    EXPECT_EQ(spec->subnets.front().network, "main");
+    EXPECT_EQ(spec->subnets.front().route_table, "main-main");
+    EXPECT_TRUE(spec->route_tables.front().main);
+}
+
+TEST(LabFile, every_fault_is_found_in_one_pass_with_its_line) {
+    EXPECT_THAT(faults(R"(
+hosts:
+  - {name: x, subnet: data-q}
+  - {name: x, subnet: data-a, address: 10.0.9.9}
+nat_gateways:
+  - {name: n, subnet: nowhere, size: 3}
+clusters:
+  - {name: c, members: [], failover: {detect: never}}
+)"),
+                AllOf(HasSubstr("lab.yaml:9"), HasSubstr("no subnet 'data-q'"), HasSubstr("10.0.9.9"),
+                      HasSubstr("nowhere"), HasSubstr("size"), HasSubstr("at least one member"), HasSubstr("detect")));
+}
+
+TEST(LabFile, overlapping_and_outside_ranges_are_refused) {
+    const auto text = parse_spec(R"(zones: [a]
+networks: [{name: main, cidr: 10.0.0.0/16}]
+subnets:
+  - {name: one, zone: a, cidr: 10.0.1.0/24}
+  - {name: two, zone: a, cidr: 10.0.1.128/25}
+  - {name: three, zone: a, cidr: 10.1.0.0/24}
+  - {name: four, zone: a, cidr: 10.0.2.1/24}
+)",
+                                 "lab.yaml");
+    ASSERT_FALSE(text);
+    EXPECT_THAT(text.error().text(), AllOf(HasSubstr("lab.yaml:5: "), HasSubstr("overlaps subnet 'one'"),
+                                           HasSubstr("lab.yaml:6: "), HasSubstr("not inside network 'main'"),
+                                           HasSubstr("lab.yaml:7: "), HasSubstr("no bits behind the prefix")));
+}
+
+TEST(LabFile, a_subnet_must_have_room_for_what_is_declared_in_it) {
+    EXPECT_THAT(faults("hosts: [{name: h1, subnet: data-a}]\n"), "no fault");
+    std::string hosts = "hosts:\n";
+    for (int i = 0; i < 12; ++i) hosts += "  - {name: h" + std::to_string(i) + ", subnet: data-a}\n";
+    EXPECT_THAT(faults(hosts), HasSubstr("has room for 11 nodes"));
+}
+
+TEST(LabFile, a_route_to_what_does_not_exist_is_refused) {
+    EXPECT_THAT(faults("route_tables: [{name: t, routes: [{destination: 0.0.0.0/0, target: \"nat:x\"}]}]\n"),
+                HasSubstr("there is no NAT gateway 'x'"));
+    EXPECT_THAT(faults("route_tables: [{name: t, routes: [{destination: 0.0.0.0/0, target: elsewhere}]}]\n"),
+                HasSubstr("expected nat:NAME"));
+}
+
+TEST(LabFile, a_password_never_shows_in_a_fault) {
+    const auto text = faults(R"(
+clusters:
+  - name: c
+    members: [{name: c-1, subnet: data-a}]
+    users: [{name: u, password: "it's-secret", grants: [nonsense]}]
+)");
+    EXPECT_THAT(text, HasSubstr("can't hold '"));
+    EXPECT_THAT(text, Not(HasSubstr("secret")));
+}
+
+}  // namespace
+}  // namespace signalbox::lab
