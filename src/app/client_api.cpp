@@ -21,7 +21,7 @@ base::Result<ApiAccess> find_api(const ApiOptions& options) {
     ApiAccess access;
     std::string token_file = options.token_file;
     if (options.url.empty()) {
-        SB_TRY(const Config config, load_config(options.config_file));
+        SB_TRY(const Config config, load_config(options.config_file, Secrets::Skip));
         const bool local = config.api.listen.starts_with("unix:");
         access.url = local ? config.api.listen : "http://" + config.api.listen;
         access.store = config.store;

@@ -8,10 +8,11 @@ namespace {
 
 using namespace std::chrono_literals;
 
-std::string read_password(yaml::Reader& reader, const std::string& config_file) {
+std::string read_password(yaml::Reader& reader, const std::string& config_file, Secrets secrets) {
     const auto file = reader.text("password_file");
     const auto variable = reader.text("password_env");
     if (file && variable) reader.fault("password_env", "give password_file or password_env, not both");
+    if (secrets == Secrets::Skip) return {};
     if (file) {
         auto text = base::read_file(resolve_path(config_file, *file), 4096);
         if (text) return std::string(base::trim(*text));
@@ -23,12 +24,12 @@ std::string read_password(yaml::Reader& reader, const std::string& config_file) 
     return {};
 }
 
-clusters::ClusterConfig read_cluster(yaml::Reader& reader, const std::string& config_file) {
+clusters::ClusterConfig read_cluster(yaml::Reader& reader, const std::string& config_file, Secrets secrets) {
     clusters::ClusterConfig cluster;
     cluster.name = reader.need_name("name");
     reader.word("engine", {"mariadb"});
     cluster.user = reader.need_text("user");
-    cluster.password = read_password(reader, config_file);
+    cluster.password = read_password(reader, config_file, secrets);
     if (const auto ca = reader.text("tls_ca_file")) cluster.tls_ca_file = resolve_path(config_file, *ca);
     if (auto probe = reader.mapping("probe")) {
         cluster.probe.calm = probe->duration("calm", 10ms, 60s).value_or(cluster.probe.calm);
@@ -94,11 +95,11 @@ void read_api(yaml::Reader& root, Config& config) {
     if (config.api.token_file.empty()) config.api.token_file = config.store + ".token";
 }
 
-void read_clusters_and_endpoints(yaml::Reader& root, Config& config) {
+void read_clusters_and_endpoints(yaml::Reader& root, Config& config, Secrets secrets) {
     yaml::UniqueNames cluster_names("cluster");
     std::vector<std::string> known;
     for (yaml::Reader& reader : root.list("clusters")) {
-        config.clusters.push_back(read_cluster(reader, config.file));
+        config.clusters.push_back(read_cluster(reader, config.file, secrets));
         cluster_names.add(reader, "name", config.clusters.back().name);
         known.push_back(config.clusters.back().name);
     }
@@ -128,7 +129,7 @@ std::string resolve_path(const std::string& config_file, const std::string& path
     return given.is_absolute() ? path : (std::filesystem::path(config_file).parent_path() / given).string();
 }
 
-base::Result<Config> load_config(const std::string& path) {
+base::Result<Config> load_config(const std::string& path, Secrets secrets) {
     SB_TRY(yaml::Document document, yaml::Document::load(path));
     Config config;
     config.file = path;
@@ -136,7 +137,7 @@ base::Result<Config> load_config(const std::string& path) {
     config.store = resolve_path(path, root.text("store").value_or(config.store));
     config.shards = static_cast<std::size_t>(root.integer("shards", 0, 256).value_or(0));
     read_api(root, config);
-    read_clusters_and_endpoints(root, config);
+    read_clusters_and_endpoints(root, config, secrets);
     std::vector<KnownEndpoint> endpoints;
     for (const auto& endpoint : config.endpoints) endpoints.push_back({endpoint.name, endpoint.listen});
     config.jobs = read_jobs(root, path, endpoints);
