@@ -109,7 +109,8 @@ std::optional<std::string> hinted(const std::string& folder) {
     const auto existing = [&](const std::string& stem) -> std::optional<std::string> {
         for (const char* end : {".metadata.json", ".gz.metadata.json", ".metadata.json.gz", ".zst.metadata.json", ""}) {
             const std::string name = stem + end;
-            if (is_metadata_name(name) && fs::exists(folder + "/" + name, error)) return folder + "/" + name;
+            const fs::path file = fs::path(folder) / name;
+            if (is_metadata_name(name) && fs::exists(file, error)) return file.string();
         }
         return std::nullopt;
     };

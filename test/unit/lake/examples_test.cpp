@@ -315,6 +315,27 @@ TEST(Table, a_missing_manifest_is_an_error_never_a_smaller_table) {
     EXPECT_GE(missed, 5);
 }
 
+TEST(Table, a_manifest_of_another_length_is_refused_even_if_it_reads_the_same) {
+    const Copy copy("orders");
+    int refused = 0;
+    for (const fs::path& file : copy.only("avro")) {
+        if (file.filename().string().rfind("snap-", 0) == 0) continue;
+        const std::string content = slurp(file);
+        const std::string nothing = test::deflate("");
+        const std::string empty_block = test::avro_long(0) +
+                                        test::avro_long(static_cast<std::int64_t>(nothing.size())) + nothing +
+                                        content.substr(content.size() - 16);
+        spit(file, content + empty_block);
+        const std::string read = read_json(copy.table().string());
+        if (read.rfind("error", 0) == 0) {
+            ++refused;
+            EXPECT_THAT(read, HasSubstr(fmt::format("it has {} bytes: it is cut short or replaced", content.size())));
+        }
+        spit(file, content);
+    }
+    EXPECT_GE(refused, 5);
+}
+
 struct Outcome {
     int status = -1;
     std::string out;
