@@ -16,6 +16,8 @@ constexpr const char* decide_lease = "decide";
 constexpr int rounds_max = 16;
 // Ended runs whose late processes are still looked for.
 constexpr std::size_t stray_runs_max = 200;
+// Names of nodes have at most 63 letters, the rank included.
+constexpr std::size_t job_name_shown_max = 56;
 
 }  // namespace
 
@@ -176,7 +178,7 @@ ports::NodeLaunch RunLoop::describe_launch(const jobs::Run& run, int rank) const
     const jobs::Node& node = run.nodes[static_cast<std::size_t>(rank)];
     ports::NodeLaunch launch;
     launch.token = node.token;
-    launch.name = fmt::format("{}-{}", run.job.name, rank);
+    launch.name = fmt::format("{}-{}", run.job.name.substr(0, job_name_shown_max), rank);
     launch.rank = rank;
     launch.subnet = run.connection->subnet;
     launch.security_groups = run.connection->security_groups;

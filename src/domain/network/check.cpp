@@ -186,25 +186,29 @@ void Checker::nodes_talk(const std::vector<const SecurityGroup*>& groups) {
     // Every node has every group: a rule of any of them that names any of them, or the subnet's range, joins the nodes.
     const auto joins = [&](const Rule& rule) {
         if (rule.protocol != "all" && rule.protocol != "tcp") return false;
-        if (rule.range) return subnet != nullptr && rule.range->contains(subnet->range);
+        // With the subnet unknown, a range can't be judged; only what is known to be wrong is said.
+        if (rule.range) return subnet == nullptr || rule.range->contains(subnet->range);
         return std::any_of(groups.begin(), groups.end(), [&](const auto* group) { return group->id == rule.group; });
     };
-    bool in_whole = false, in_part = false, out = false;
+    bool in_whole = false, in_part = false, out_whole = false, out_part = false;
     for (const SecurityGroup* group : groups) {
         for (const Rule& rule : group->ingress) {
             in_part = in_part || joins(rule);
             in_whole = in_whole || (joins(rule) && covers_all_ports(rule));
         }
-        for (const Rule& rule : group->egress) out = out || joins(rule);
+        for (const Rule& rule : group->egress) {
+            out_part = out_part || joins(rule);
+            out_whole = out_whole || (joins(rule) && covers_all_ports(rule));
+        }
     }
     const std::string names = base::join(demand.security_groups, ", ");
     if (!in_part) {
         add(FaultId::NodesCannotTalk, fmt::format("no inbound rule of {} has the group itself as its source", names));
-    } else if (!in_whole) {
-        add(FaultId::NodesTalkPartly,
-            fmt::format("the inbound rules of {} between nodes cover some TCP ports only", names));
+    } else if (!in_whole || (out_part && !out_whole)) {
+        add(FaultId::NodesTalkPartly, fmt::format("the {} rules of {} between nodes cover some TCP ports only",
+                                                  in_whole ? "outbound" : "inbound", names));
     }
-    if (!out) {
+    if (!out_part) {
         add(FaultId::NodesEgressBlocked, fmt::format("no outbound rule of {} leads to the group itself", names));
     }
 }

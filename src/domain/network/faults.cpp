@@ -87,7 +87,7 @@ const std::vector<FaultKind>& fault_catalogue() {
          "Add an inbound rule for all TCP ports with the group itself as its source."},
         {FaultId::NodesTalkPartly, "SB-NET-044", "nodes-talk-partly", Degraded, false,
          "The nodes of a run may reach each other on some TCP ports only; drivers and workers choose any.",
-         "Let the inbound rule with the group itself as its source cover all TCP ports."},
+         "Let the inbound and outbound rules that name the group itself cover all TCP ports."},
         {FaultId::NodesEgressBlocked, "SB-NET-045", "nodes-egress-blocked", Unusable, false,
          "No outbound rule of the connection's security groups lets the nodes of a run reach each other.",
          "Add an outbound rule for all TCP ports with the group itself as its destination."},
