@@ -296,6 +296,8 @@ std::uint64_t start_time_of(pid_t pid) {
     const auto end = text->rfind(')');
     if (end == std::string::npos) return 0;
     const auto fields = base::split(std::string_view(*text).substr(end + 2), ' ');
+    // Ended, and only its parent has not noticed yet.
+    if (fields[0] == "Z" || fields[0] == "X") return 0;
     constexpr std::size_t start_time_field = 22 - 3;
     return fields.size() > start_time_field ? base::parse_uint(fields[start_time_field]).value_or(0) : 0;
 }
