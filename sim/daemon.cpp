@@ -74,8 +74,9 @@ void World::note_shown(const clusters::Observation& observation) {
     const bool replica = !answer->sources.empty() && answer->sources[0].address.host == record_->member;
     if (!replica) return;
     const auto& log = members_[index].log;
-    for (std::size_t i = 0; i < std::min(snapshot.length, log.size()); ++i) {
-        if (log[i].write != 0) shown_.insert(log[i].write);
+    std::size_t& shown = shown_length_[{index, snapshot.incarnation}];
+    for (; shown < std::min(snapshot.length, log.size()); ++shown) {
+        if (log[shown].write != 0) shown_.insert(log[shown].write);
     }
 }
 
@@ -180,11 +181,10 @@ void World::wake(const std::string&) {
 }
 
 std::string World::state_text(int index, std::size_t length) const {
-    std::uint64_t last[4] = {};
-    const Member& member = members_[index];
-    for (std::size_t i = 0; i < length; ++i) last[member.log[i].server] = member.log[i].sequence;
+    if (length == 0) return "";
+    const auto& last = members_[index].log[length - 1].last;
     std::string text;
-    for (int server = 1; server < 4; ++server) {
+    for (std::size_t server = 1; server < 4; ++server) {
         if (last[server] != 0) text += fmt::format("{}0-{}-{}", text.empty() ? "" : ",", server, last[server]);
     }
     return text;

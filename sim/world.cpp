@@ -101,7 +101,9 @@ bool World::is_prefix(const std::vector<Txn>& part, const std::vector<Txn>& whol
 void World::append(int index, std::uint64_t write, const Statement* statement) {
     Member& member = members_[index];
     const std::uint64_t last = member.log.empty() ? 0 : member.log.back().sequence;
-    member.log.push_back({index + 1, last + 1, write});
+    Txn txn{index + 1, last + 1, write, member.log.empty() ? std::array<std::uint64_t, 4>{} : member.log.back().last};
+    txn.last[static_cast<std::size_t>(index) + 1] = txn.sequence;
+    member.log.push_back(txn);
     member.applied = member.log.size();
     if (statement) member.waiting[member.log.size()] = *statement;
     if (member.alone) return acknowledge(index, member.log.size());

@@ -3,6 +3,7 @@
 // that promotes, clients, relay shards, a store, and a nemesis. The engine and the domain run in it unchanged. One seed
 // makes one run, always the same.
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -45,7 +46,10 @@ struct Txn {
     int server = 0;
     std::uint64_t sequence = 0;
     std::uint64_t write = 0;
-    friend bool operator==(const Txn&, const Txn&) = default;
+    std::array<std::uint64_t, 4> last{};  // sequence per server, up to and with this one: the state after it
+    friend bool operator==(const Txn& a, const Txn& b) {
+        return a.server == b.server && a.sequence == b.sequence && a.write == b.write;
+    }
 };
 
 // A statement of ours on a server: it goes on when its socket is closed, until it is killed.
@@ -198,6 +202,7 @@ class World final : ports::EpochStore, ports::Journal, ports::MemberProbes, port
     // Writes that an answer of a replica of the active writer (or of that writer, acknowledging alone) has shown to
     // the daemon. What was acknowledged and never shown can't be known.
     std::set<std::uint64_t> shown_;
+    std::map<std::pair<int, std::uint64_t>, std::size_t> shown_length_;  // by member and incarnation
     struct Snapshot {
         std::size_t length = 0;
         std::uint64_t incarnation = 0;
