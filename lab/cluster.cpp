@@ -375,6 +375,7 @@ void Cluster::set_port_closed(std::size_t index, bool closed) {
     runtime.health->reset();
     if (const auto status = network_.set_port_closed(runtime.server->name(), mariadb_port, closed); !status)
         log_.line("{}", status.error().text());
+    log_.line("{}: {}", runtime.server->name(), closed ? "closed to clients" : "open to clients");
 }
 
 // ---- failover

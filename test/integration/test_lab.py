@@ -318,3 +318,46 @@ def test_a_lab_that_can_not_come_up_says_why_and_leaves_nothing():
     assert "user 'app'" in result.stderr and "grant" in result.stderr
     assert not os.path.exists(lab.directory) and not processes_of(lab.directory)
     lab.down()
+
+
+PHASES = r"""
+import socket, subprocess, sys, time
+seen, begin = {}, time.monotonic()
+def state(address):
+    with socket.socket() as s:
+        s.settimeout(0.3)
+        try:
+            s.connect((address, 3306))
+            return "up" if s.recv(1) else "down"
+        except OSError:
+            return "down"
+def alias(name):
+    return subprocess.run(["dig", "+short", "CNAME", name], capture_output=True, text=True).stdout.strip()
+while time.monotonic() - begin < 15.5:
+    for key, value in (("orders-1", state("10.0.1.5")), ("orders-2", state("10.0.2.6")),
+                       ("writer", alias("orders.cluster.lab")), ("reader", alias("orders.reader.lab"))):
+        if seen.get(key) != value:
+            seen[key] = value
+            print(time.monotonic(), key, value, flush=True)
+"""
+
+
+@pytest.mark.parametrize("planned", [True, False])
+def test_a_failover_like_aurora_keeps_the_published_times(planned):
+    with Lab(DEMO.replace("    users:", "    failover: {like: aurora}\n    users:", 1)) as lab:
+        watch = lab.popen("/usr/bin/python3", "-c", PHASES, stdout=subprocess.PIPE)
+        time.sleep(0.5)
+        begin = time.monotonic()
+        lab.ctl(*(["failover", "orders", "--to", "orders-2", "--like", "aurora"] if planned else ["kill", "orders-1"]))
+        changes = [(float(at) - begin, key, value) for at, key, value in map(str.split, watch.communicate(timeout=30)[0].splitlines())]
+
+        def when(key, value):
+            return next(at for at, k, v in changes if (k, v) == (key, value) and at > -0.1)
+        assert when("orders-2", "down") < 0.5
+        assert abs(when("orders-2", "up") - 5.5) < 0.5
+        assert when("orders-1", "down") < 0.5 if not planned else abs(when("orders-1", "down") - 4.8) < 0.5
+        assert abs(when("orders-1", "up") - 9.3) < 0.5
+        assert abs(when("writer", "orders-2.lab.") - 14.0) < 0.5
+        assert abs(when("reader", "orders-1.lab.") - 13.5) < 0.5
+        assert [event["kind"] for event in lab.items("/v1/events?after=0")] == ["failover-started"]
+        lab.wait_healthy()
