@@ -10,7 +10,7 @@ namespace json = base::json;
 using base::ErrorKind;
 
 constexpr std::uint64_t limit_default = 100;
-constexpr std::uint64_t limit_max = 10'000;
+constexpr std::uint64_t limit_max = 100'000;
 
 Response ok(const json::value& body) { return {200, "application/json", json::serialize(body) + "\n"}; }
 

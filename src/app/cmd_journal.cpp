@@ -60,7 +60,6 @@ std::string field(const json::object& object, const char* name) {
 
 void show(const json::array& items, const std::string& output, bool header) {
     if (output == "json") {
-        // One object a line, so that a stream of them can be read as it comes.
         for (const auto& item : items) print(json::serialize(item) + "\n");
         return;
     }
@@ -94,6 +93,11 @@ base::Status journal(JournalOptions options) {
     options.query.newest_first = options.query.after == 0;
     SB_TRY(json::array items, read(options.query));
     if (options.query.newest_first) std::reverse(items.begin(), items.end());
+    if (options.api.output == "json" && !options.follow) {
+        print(base::pretty_json({{"items", std::move(items)}}));
+        return {};
+    }
+    // With --follow, JSON is one object a line, so that a stream of them can be read as it comes.
     show(items, options.api.output, true);
     options.query.newest_first = false;
     options.query.limit = follow_limit;
@@ -118,7 +122,7 @@ void register_journal(CLI::App& app, int& exit_status) {
     command->add_option("--after", options->query.after, "Only entries after this sequence number")
         ->check(CLI::NonNegativeNumber);
     command->add_option("--limit", options->query.limit, "At most so many")
-        ->check(CLI::Range(1, 10'000))
+        ->check(CLI::Range(1, 100'000))
         ->capture_default_str();
     command->add_flag("-f,--follow", options->follow, "Go on with new entries until interrupted");
     command->callback([options, &exit_status] {
