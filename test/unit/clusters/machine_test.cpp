@@ -96,7 +96,9 @@ TEST(Machine, a_barrier_that_never_comes_is_waited_for_and_an_alarm_says_so) {
     bench.barrier_answers = false;
     bench.now += 10ms;
     bench.fail(0, ProbeFailureKind::Refused);
+    bench.tell(2, reader(2, 0, "0-1-100", false));
     bench.tell(1, writer(1));
+    ASSERT_EQ(bench.machine.state(), State::Barrier);
     for (int i = 0; i < 200; ++i) {
         bench.now += 10ms;
         bench.tell(1, writer(1));
@@ -124,6 +126,7 @@ TEST(Machine, a_full_disk_means_no_switch_an_alarm_and_another_try) {
     bench.store_works = false;
     bench.now += 10ms;
     bench.fail(0, ProbeFailureKind::Refused);
+    bench.tell(2, reader(2, 0, "0-1-100", false));
     bench.tell(1, writer(1));
     EXPECT_EQ(bench.machine.state(), State::Starting);
     EXPECT_TRUE(bench.machine.held());
