@@ -52,14 +52,13 @@ base::Result<std::unique_ptr<EventListener>> EventListener::start(const std::str
 }
 
 EventListener::EventListener(std::string source, std::uint64_t after) : source_(std::move(source)), after_(after) {
-    thread_ = std::jthread([this] { listen(); });
+    thread_ = std::jthread([this](const std::stop_token& stop) { listen(stop); });
 }
 
 EventListener::~EventListener() = default;
 
-void EventListener::listen() {
+void EventListener::listen(const std::stop_token& stop) {
     const http::Client client(source_);
-    const std::stop_token stop = thread_.get_stop_token();
     while (!stop.stop_requested() && events_.size() < events_max) {
         auto batch = poll_events(client, after_, poll_wait);
         if (!batch) {

@@ -2,6 +2,7 @@
 // Listens to a cloud's failover events while a measurement runs, by long polls. Events are a line in the picture and
 // nothing more: no outage is taken from them.
 
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -26,7 +27,7 @@ class EventListener {
 
   private:
     EventListener(std::string source, std::uint64_t after);
-    void listen();
+    void listen(const std::stop_token& stop);
 
     const std::string source_;
     std::uint64_t after_ = 0;

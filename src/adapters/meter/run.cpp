@@ -34,7 +34,7 @@ base::Status MeterRun::start(const std::string& events_source) {
     }
     // The workers inherit it: a meter that waits for the processor measures itself. Not being allowed to is no error.
     const int priority_before = ::getpriority(PRIO_PROCESS, 0);
-    static_cast<void>(::setpriority(PRIO_PROCESS, 0, -10));
+    static_cast<void>(::setpriority(PRIO_PROCESS, 0, -15));
     for (std::size_t path = 0; path < paths_.size(); ++path) {
         const auto add = [&](Kind kind) {
             probes_.push_back(std::make_unique<Probe>(options_, paths_, states_, run_, path, kind));

@@ -190,7 +190,9 @@ Fault judge_fault(const Recording& recording, const std::vector<Group>& groups, 
     const std::string& new_server = recording.texts[new_writer];
     fault.old_writer = member_name(recording, paths, old_server);
     fault.new_writer = member_name(recording, paths, new_server);
-    fault.phases = find_phases(PhaseScope{&recording, &paths, std::min(at, direct_start), to, old_server, new_server});
+    const MonoTime start = announced_start(recording, at).value_or(at);
+    fault.phases = find_phases(
+        PhaseScope{&recording, &paths, std::min({at, direct_start, start}), to, start, old_server, new_server});
     return fault;
 }
 

@@ -115,7 +115,7 @@ void add_endpoint_move(const PhaseScope& scope, std::size_t path, std::vector<Ph
         phase.note = "by the server that answers";
     }
     if (move.at) {
-        phase.start = scope.from;
+        phase.start = scope.start;
         phase.end = move.at;
     } else {
         phase.note = "no move seen";
@@ -124,12 +124,10 @@ void add_endpoint_move(const PhaseScope& scope, std::size_t path, std::vector<Ph
 }
 
 void add_events(const PhaseScope& scope, std::vector<Phase>& phases) {
-    // An event may come before the first failed write: the cloud announces, then acts.
-    constexpr Duration early = std::chrono::seconds(5);
     Phase phase;
     phase.name = phase_name::events;
     for (const Event& event : scope.recording->events) {
-        if (event.at < scope.from - early || event.at >= scope.to) continue;
+        if (event.at < scope.from || event.at >= scope.to) continue;
         if (event.kind == "failover-started" && !phase.start) phase.start = event.at;
         if (event.kind == "failover-completed" && phase.start && !phase.end) phase.end = event.at;
     }
@@ -137,6 +135,15 @@ void add_events(const PhaseScope& scope, std::vector<Phase>& phases) {
 }
 
 }  // namespace
+
+std::optional<MonoTime> announced_start(const Recording& recording, MonoTime fault) {
+    constexpr Duration early_max = std::chrono::minutes(1);
+    std::optional<MonoTime> start;
+    for (const Event& event : recording.events) {
+        if (event.kind == "failover-started" && event.at <= fault && event.at >= fault - early_max) start = event.at;
+    }
+    return start;
+}
 
 std::vector<Phase> find_phases(const PhaseScope& scope) {
     std::vector<Phase> phases;

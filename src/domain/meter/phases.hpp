@@ -9,11 +9,15 @@ namespace signalbox::meter {
 struct PhaseScope {
     const Recording* recording = nullptr;  // its samples are sorted by completion
     const std::vector<PathResult>* paths = nullptr;
-    MonoTime from{};         // the fault
+    MonoTime from{};         // what happened before it was before the failover
     MonoTime to{};           // the next fault, or the end of the measurement
+    MonoTime start{};        // of the failover: its announcement if there was one, else the fault
     std::string old_writer;  // servers' own names (Recording::texts)
     std::string new_writer;
 };
+
+// The last "failover-started" in the minute before the fault.
+std::optional<MonoTime> announced_start(const Recording& recording, MonoTime fault);
 
 std::vector<Phase> find_phases(const PhaseScope& scope);
 

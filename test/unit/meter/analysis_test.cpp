@@ -144,6 +144,22 @@ TEST(Analysis, events_are_a_phase_even_if_the_start_was_announced_before_the_fir
     ASSERT_EQ(events.size(), 1U);
     EXPECT_EQ(*events[0].start, at_ms(900));
     EXPECT_EQ(*events[0].end, at_ms(2500));
+    const auto moved = phases(analyse(b.recording).faults.at(0), phase_name::writer_endpoint_moved);
+    EXPECT_EQ(*moved.at(0).start, at_ms(900)) << "what was announced began with the announcement";
+}
+
+TEST(Analysis, a_replica_that_restarted_between_the_announcement_and_the_first_failed_write_is_found) {
+    RecordingBuilder b = failover();
+    std::erase_if(b.recording.samples, [](const Sample& sample) {
+        return sample.path == 1 && sample.kind == Kind::Read && sample.sent_at > at_ms(400) &&
+               sample.sent_at < at_ms(900);
+    });
+    b.bad(1, Kind::Read, 402, 892, 2003);
+    b.recording.events = {{at_ms(390), "failover-started", ""}};
+    const auto replica = phases(analyse(b.recording).faults.at(0), phase_name::old_replica_restarts);
+    ASSERT_EQ(replica.size(), 1U);
+    ASSERT_TRUE(replica[0].start && replica[0].end);
+    EXPECT_EQ(*replica[0].end, at_ms(903));
 }
 
 TEST(Analysis, a_given_fault_is_the_zero_of_the_axis) {
