@@ -128,6 +128,11 @@ base::Result<jobs::Run> drive_until(JobContext& context, const std::string& id, 
     auto last_answer = start;
     for (;;) {
         SB_TRY(jobs::Run run, context.loop->reconcile(id));
+        if (run.state == jobs::RunState::Waiting) {
+            // Runs ahead of it in the queue may have nobody else who drives them.
+            SB_CHECK(context.loop->reconcile_all());
+            SB_TRY(run, context.store->load(id));
+        }
         progress.show(run);
         const auto now = std::chrono::steady_clock::now();
         if (done(run) || jobs::is_final(run.state)) return run;

@@ -96,10 +96,17 @@ base::Result<Statement> Database::prepare(std::string_view sql) {
 }
 
 base::Status Database::execute(const std::string& sql) {
-    if (sqlite3_exec(handle_, sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) {
-        return tl::unexpected<Error>(error("run a statement"));
+    // The busy time-out does not cover everything: a change of the journal mode, and a statement whose snapshot another
+    // process has overtaken, are refused at once.
+    constexpr int pause_ms = 10;
+    for (int waited_ms = 0;; waited_ms += pause_ms) {
+        const int code = sqlite3_exec(handle_, sql.c_str(), nullptr, nullptr, nullptr);
+        if (code == SQLITE_OK) return {};
+        const bool in_transaction = sqlite3_get_autocommit(handle_) == 0;
+        if ((code & 0xFF) != SQLITE_BUSY || in_transaction || waited_ms >= busy_timeout_ms)
+            return tl::unexpected<Error>(error("run a statement"));
+        sqlite3_sleep(pause_ms);
     }
-    return {};
 }
 
 base::Status Database::transaction(bool full, const std::function<base::Status()>& body) {

@@ -252,6 +252,12 @@ TEST(Lifecycle, final_states_have_no_way_out) {
     EXPECT_FALSE(allowed(RunState::Running, RunState::Starting));
 }
 
+TEST(Lifecycle, the_reference_page_shows_the_transition_table) {
+    const auto page = base::read_file("docs/reference/jobs.md", 1 << 20);
+    ASSERT_TRUE(page) << page.error().text();
+    EXPECT_THAT(*page, testing::HasSubstr(transitions_text()));
+}
+
 TEST(Lifecycle, a_run_survives_the_store_unchanged) {
     jobs::Run run = running_run();
     run.job.environment = {{"PASSWORD", "hunter2"}};
