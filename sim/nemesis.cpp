@@ -57,13 +57,10 @@ void World::fault_member() {
             after(between(20ms, 2s), [this, from, to] { cut_[from][to] = cut_[to][from] = false; });
             return;
         }
-        case 4: {  // a black hole for everybody
-            for (std::size_t i = 0; i < cut_.size(); ++i) cut_[i][victim] = cut_[victim][i] = true;
-            after(between(50ms, 2s), [this, victim] {
-                for (std::size_t i = 0; i < cut_.size(); ++i) cut_[i][victim] = cut_[victim][i] = false;
-            });
+        case 4:  // a black hole for everybody
+            cut_off(victim, true);
+            after(between(50ms, 2s), [this, victim] { cut_off(victim, false); });
             return;
-        }
         case 5:
             member.rejected = true;
             after(between(20ms, 1s), [this, victim] { members_[victim].rejected = false; });
@@ -89,6 +86,10 @@ void World::fault_member() {
         default:
             return;
     }
+}
+
+void World::cut_off(int member, bool cut) {
+    for (std::size_t i = 0; i < cut_.size(); ++i) cut_[i][member] = cut_[member][i] = cut;
 }
 
 void World::fault_daemon() {

@@ -148,6 +148,7 @@ class World final : ports::EpochStore, ports::Journal, ports::MemberProbes, port
     // nemesis.cpp
     void nemesis_turn();
     void fault_member();
+    void cut_off(int member, bool cut);
     void fault_daemon();
     void heal();
 

@@ -32,6 +32,7 @@ struct MemberView {
     base::MonoTime completed_at{};        // when that answer was whole
     std::optional<ProbeFailure> failure;  // of the newest observation; none if it was an answer
     int misses = 0;                       // time-outs in a row
+    std::string said;                     // what it said last, for the record of changes
     // Claimed when another member's epoch began, and has not been seen as a reader, nor with anything of the newer
     // writer, since: its claim is the old one, not a new election.
     bool old_claim = false;

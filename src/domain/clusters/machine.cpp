@@ -165,7 +165,6 @@ void Machine::absorb_observation(const Observation& observation) {
         attentive_since_ = now_;
     }
     MemberView& member = members_[*index];
-    const std::string before = member.evidence || member.failure ? signature(member, rules_) : "";
     // A silence that ended while we were held up ourselves may be our own.
     const bool late = failure && failure->kind == ProbeFailureKind::TimedOut && on(Guard::OwnDelayIsNoMiss) &&
                       now_ - observation.completed_at > config_.probe.deadline / 2;
@@ -175,9 +174,10 @@ void Machine::absorb_observation(const Observation& observation) {
     }
     if (!observe(members_, *index, observation, rules_)) return;
     if (member.evidence || member.failure) {
-        const std::string after = signature(member, rules_);
-        if (after != before) {
-            base::json::object data{{"member", member.config.name}, {"was", before}, {"is", after}};
+        std::string says = signature(member, rules_);
+        if (says != member.said) {
+            base::json::object data{{"member", member.config.name}, {"was", member.said}, {"is", says}};
+            member.said = std::move(says);
             if (member.failure && !member.failure->text.empty()) data["text"] = member.failure->text;
             if (!member.failure) data["history"] = member.history.text();
             record("member-changed", epoch_, std::move(data));

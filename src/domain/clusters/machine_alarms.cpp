@@ -87,6 +87,7 @@ void Machine::alarm_members() {
         const MemberView& member = members_[i];
         const std::string& name = member.config.name;
         const auto set = [&](const char* kind, bool wanted, auto&& text) {
+            if (!wanted && alarms_.empty()) return;
             std::string key = fmt::format("{}:{}", kind, name);
             if (wanted != alarms_.contains(key)) raise(key, wanted, wanted ? text() : std::string());
         };
