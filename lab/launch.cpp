@@ -198,7 +198,10 @@ base::Status check_capabilities() {
     return fail(ErrorKind::PermissionDenied, "a lab needs {}: run it as root", base::join(missing, " and "));
 }
 
-std::optional<pid_t> running_lab(const std::string& name) {
+namespace {
+
+// Process 1 by the lab's pid file, as long as the kernel knows it: also while it is ending.
+std::optional<pid_t> known_lab(const std::string& name) {
     const auto text = base::read_file(directory_of(name) + "/lab.pid", 4096);
     if (!text) return std::nullopt;
     const auto fields = base::split(base::trim(*text), ' ');
@@ -208,6 +211,13 @@ std::optional<pid_t> running_lab(const std::string& name) {
     if (pid && fields[2] == pid_namespace("self")) return 1;
     if (!pid || started == 0 || start_time_of(static_cast<pid_t>(*pid)) != started) return std::nullopt;
     return static_cast<pid_t>(*pid);
+}
+
+}  // namespace
+
+std::optional<pid_t> running_lab(const std::string& name) {
+    const auto pid = known_lab(name);
+    return pid && !has_ended(*pid) ? pid : std::nullopt;
 }
 
 std::vector<std::string> labs(bool running) {
@@ -262,9 +272,9 @@ base::Status up(const LabSpec& spec, const std::string& file, base::Duration tim
 
 base::Status down(const std::string& name) {
     const std::string directory = directory_of(name);
-    if (const auto pid = running_lab(name)) {
+    if (const auto pid = known_lab(name)) {
         const Fd process(open_pidfd(*pid));
-        if (process && running_lab(name) == pid) {
+        if (process && known_lab(name) == pid) {
             // With process 1 the kernel ends every process of its namespace, and is done when process 1 is gone.
             if (::syscall(SYS_pidfd_send_signal, process.get(), SIGKILL, nullptr, 0) != 0 && errno != ESRCH)
                 return errno_error("can't end lab '" + name + "'", ErrorKind::PermissionDenied);

@@ -289,17 +289,30 @@ std::string tail_of(const std::string& path, std::size_t lines) {
     return text->substr(start);
 }
 
-std::uint64_t start_time_of(pid_t pid) {
+namespace {
+
+// The fields of /proc/PID/stat from the third one on; none if there is no such process.
+std::vector<std::string> stat_fields(pid_t pid) {
     const auto text = base::read_file(fmt::format("/proc/{}/stat", pid), 4096);
-    if (!text) return 0;
+    if (!text) return {};
     // The second field, the name, may hold blanks; it ends at the last ')'.
     const auto end = text->rfind(')');
-    if (end == std::string::npos) return 0;
+    if (end == std::string::npos || end + 2 > text->size()) return {};
     const auto fields = base::split(std::string_view(*text).substr(end + 2), ' ');
-    // Ended, and only its parent has not noticed yet.
-    if (fields[0] == "Z" || fields[0] == "X") return 0;
+    return {fields.begin(), fields.end()};
+}
+
+}  // namespace
+
+std::uint64_t start_time_of(pid_t pid) {
+    const auto fields = stat_fields(pid);
     constexpr std::size_t start_time_field = 22 - 3;
     return fields.size() > start_time_field ? base::parse_uint(fields[start_time_field]).value_or(0) : 0;
+}
+
+bool has_ended(pid_t pid) {
+    const auto fields = stat_fields(pid);
+    return fields.empty() || fields[0] == "Z" || fields[0] == "X";
 }
 
 }  // namespace signalbox::lab

@@ -96,7 +96,9 @@ std::string fd_path(int fd);
 base::Status write_file(const std::string& path, const std::string& text, unsigned mode = 0644);
 // The last `lines` lines of a file, or nothing.
 std::string tail_of(const std::string& path, std::size_t lines);
-// Field 22 of /proc/PID/stat: with the pid it names a process for good. 0: there is no such process, or it has ended.
+// Field 22 of /proc/PID/stat: with the pid it names a process for good. 0: there is no such process.
 std::uint64_t start_time_of(pid_t pid);
+// It is gone, or has ended and its parent has not noticed yet (its other threads may still be ending).
+bool has_ended(pid_t pid);
 
 }  // namespace signalbox::lab
