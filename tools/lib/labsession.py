@@ -98,7 +98,8 @@ class LabSession:
     def cluster(self) -> dict:
         out = self.run(*self.on_node("ops", self.signalbox, "cluster", "status", "-c", "signalbox.yaml", "--output", "json"),
                        ok=(0, 1, 3))
-        return json.loads(out)["clusters"][0] if out.strip() else {}
+        clusters = json.loads(out)["clusters"] if out.strip() else []
+        return clusters[0] if clusters else {}
 
     def wait_for_writer(self, seconds: float, other_than: str = "") -> str:
         deadline = time.monotonic() + seconds

@@ -5,7 +5,7 @@ Every order has an id that is made from the run's id and the order's number. A w
 it is tried again with the same id, and the table's primary key keeps it from being written twice.
 
 From the environment: SIGNALBOX_RUN_ID, SIGNALBOX_RANK, SIGNALBOX_SIZE (set by Signalbox); ORDERS_HOST, ORDERS_PORT, ORDERS_USER,
-ORDERS_DATABASE and MYSQL_PWD (set by the job's configuration).
+ORDERS_DATABASE and ORDERS_PASSWORD_FILE (set by the job's configuration).
 """
 
 import argparse
@@ -28,11 +28,14 @@ def query(sql, patience_s=PATIENCE_S):
     command = ["mariadb", "--no-defaults", "--batch", "--skip-column-names", "--connect-timeout=3",
                "-h", os.environ["ORDERS_HOST"], "-P", os.environ.get("ORDERS_PORT", "3306"), "-u", os.environ["ORDERS_USER"],
                os.environ.get("ORDERS_DATABASE", "orders"), "-e", sql]
+    with open(os.environ["ORDERS_PASSWORD_FILE"], encoding="utf-8") as file:
+        environment = dict(os.environ, MYSQL_PWD=file.read().strip())
     failed = unknown = 0
     deadline = time.monotonic() + patience_s
     while True:
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=STATEMENT_S, check=False)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=STATEMENT_S, check=False,
+                                  env=environment)
             if done.returncode == 0:
                 return done.stdout.splitlines(), failed, unknown
             reason = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit {done.returncode}"
