@@ -172,7 +172,7 @@ Fault judge_fault(const Recording& recording, const std::vector<Group>& groups, 
     const auto direct = longest_outage(
         find_outages(stream_of(recording, Kind::Write, members), rule, recording.ended_at), at, to, recording.ended_at);
     const MonoTime direct_start = direct ? direct->start : at;
-    const std::uint32_t old_writer = last_write_server(recording, members, MonoTime::min(), direct_start + Duration(1));
+    const std::uint32_t old_writer = last_write_server(recording, members, MonoTime::min(), at);
     const std::uint32_t last_writer = last_write_server(recording, members, direct_start + Duration(1), to);
     const std::uint32_t new_writer = last_writer != 0 ? last_writer : old_writer;
     const auto direct_first = first_write_by(recording, members, new_writer, direct_start, to);

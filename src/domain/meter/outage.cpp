@@ -93,7 +93,9 @@ std::optional<Outage> longest_outage(const std::vector<Outage>& outages, MonoTim
     for (const Outage& outage : outages) {
         const MonoTime end = outage.end.value_or(std::max(until, outage.start));
         if (outage.evidence_at.value_or(outage.start) >= to || (outage.end && *outage.end <= from)) continue;
-        if (end - outage.start <= length) continue;
+        const bool better_shown = longest && outage.evidence_at && !longest->evidence_at;
+        const bool worse_shown = longest && !outage.evidence_at && longest->evidence_at;
+        if (worse_shown || (!better_shown && end - outage.start <= length)) continue;
         longest = outage;
         length = end - outage.start;
     }

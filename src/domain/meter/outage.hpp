@@ -34,8 +34,8 @@ OutageRule rule_for(Duration interval, std::optional<MonoTime> stalls_since);
 // writes is none. `until` is the end of the measurement. A stream that was never good has no outage.
 std::vector<Outage> find_outages(const std::vector<Sample>& stream, const OutageRule& rule, MonoTime until);
 
-// The longest of those that end after `from` and show their first trouble before `to`; one that never ended counts as
-// lasting to `until`.
+// The longest, one with a failure before any that is a mere wait, of those that end after `from` and show their first
+// trouble before `to`; one that never ended counts as lasting to `until`.
 std::optional<Outage> longest_outage(const std::vector<Outage>& outages, MonoTime from, MonoTime to, MonoTime until);
 
 // The samples of that kind on the paths for which `wanted` (by index) is true.

@@ -40,12 +40,13 @@ void add_restart(const PhaseScope& scope, std::string_view name, const std::stri
     phases.push_back(std::move(phase));
 }
 
-// Runs of refused writes. A member that refuses to the end has become a reader; one that refused before the fault was
-// one already.
+// Runs of refused writes, on endpoints and on the old writer. A member that refuses to the end has become a reader;
+// what refused from the beginning never was a writer.
 void add_refusals(const PhaseScope& scope, std::size_t path, std::vector<Phase>& phases) {
+    if (scope.recording->paths[path].member && member_path(scope, scope.old_writer) != path) return;
     std::optional<Phase> run;
     std::size_t found = 0;
-    bool refused_before = false;
+    bool refused_before = true;
     for (const Sample& sample : scope.recording->samples) {
         if (sample.path != path || sample.kind != Kind::Write) continue;
         const bool refused = is_read_only_refusal(sample.code);

@@ -188,6 +188,25 @@ TEST(Analysis, the_same_member_elected_again_is_the_new_writer_too) {
     EXPECT_EQ(*group(analysis.faults[0], "proxy").excess, at_ms(956) - at_ms(901));
 }
 
+TEST(Analysis, a_long_wait_on_the_new_writer_does_not_hide_the_outage_nor_the_old_writer) {
+    RecordingBuilder b = failover();
+    std::erase_if(b.recording.samples, [](const Sample& sample) {
+        return sample.path == 1 && sample.kind == Kind::Write && sample.sent_at > at_ms(1300) &&
+               sample.sent_at < at_ms(2300);
+    });
+    const Fault fault = analyse(b.recording).faults.at(0);
+    EXPECT_EQ(fault.old_writer, "direct-1");
+    EXPECT_EQ(*group(fault, "direct").write_outage->end, at_ms(1203));
+}
+
+TEST(Analysis, members_that_never_wrote_have_no_phase_of_refusals_even_when_the_failover_is_announced_at_once) {
+    RecordingBuilder b = failover();
+    b.recording.events = {{at_ms(0), "failover-started", ""}};
+    const auto refused = phases(analyse(b.recording).faults.at(0), phase_name::refused_read_only);
+    ASSERT_EQ(refused.size(), 1U);
+    EXPECT_EQ(refused[0].path, "direct-1");
+}
+
 TEST(Analysis, two_faults_are_told_apart) {
     RecordingBuilder b;
     const auto path = b.path("proxy");

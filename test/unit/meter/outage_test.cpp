@@ -164,6 +164,12 @@ TEST(Outage, the_longest_is_taken_among_those_of_one_fault) {
     EXPECT_FALSE(longest_outage(outages, at_ms(90), at_ms(400), at_ms(1000)).has_value());
 }
 
+TEST(Outage, one_with_a_failure_is_taken_before_a_longer_wait) {
+    const std::vector<Outage> outages{{at_ms(10), at_ms(20), at_ms(11)}, {at_ms(30), at_ms(80), std::nullopt}};
+    EXPECT_EQ(longest_outage(outages, at_ms(15), at_ms(400), at_ms(1000))->start, at_ms(10));
+    EXPECT_EQ(longest_outage({outages[1], outages[0]}, at_ms(15), at_ms(400), at_ms(1000))->start, at_ms(10));
+}
+
 TEST(Sample, a_write_is_unknown_only_if_it_may_have_happened) {
     EXPECT_EQ(write_outcome(false, 2003), Outcome::Failed);
     EXPECT_EQ(write_outcome(false, 0), Outcome::Failed);
