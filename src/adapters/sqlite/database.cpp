@@ -74,9 +74,14 @@ base::Result<std::shared_ptr<Database>> Database::open(const std::string& path) 
     auto status = database->execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;");
     umask(old_mask);
     SB_CHECK(status);
-    SB_TRY(auto found, database->prepare("PRAGMA application_id"));
-    SB_TRY(const bool row, found.step());
-    const std::int64_t id = row ? found.integer(0) : 0;
+    std::int64_t id = 0;
+    {
+        // Ended before anything is written: a statement that still reads would keep its snapshot, and with a snapshot
+        // that another process has overtaken no write can succeed.
+        SB_TRY(auto found, database->prepare("PRAGMA application_id"));
+        SB_TRY(const bool row, found.step());
+        if (row) id = found.integer(0);
+    }
     if (id != 0 && id != application_id) {
         return tl::unexpected<Error>(
             Error{ErrorKind::CorruptData, "this SQLite file belongs to another program", path, 0});
