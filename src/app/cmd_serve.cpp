@@ -14,6 +14,7 @@
 #include "app/config.hpp"
 #include "app/report.hpp"
 #include "app/serve_follower.hpp"
+#include "app/serve_jobs.hpp"
 #include "app/serve_journal.hpp"
 #include "app/serve_source.hpp"
 #include "app/serve_token.hpp"
@@ -107,6 +108,7 @@ base::Status Daemon::run() {
         return tl::unexpected<base::Error>(errors.front());
     for (const auto& error : errors) spdlog::error("{}; trying again each second", error.text());
     record("daemon-start", {{"version", SIGNALBOX_VERSION}, {"pid", ::getpid()}, {"config", config_.file}});
+    SB_TRY(const auto runs, RunDriver::start(config_));
     say_ready(*server);
     wait_for_end();
     notify_manager("STOPPING=1");
