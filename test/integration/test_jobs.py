@@ -234,6 +234,21 @@ def test_further_runs_wait_in_a_queue_and_start_in_turn(jobs):
         assert earlier["ended_at"] <= later["starting_at"]
 
 
+def test_the_daemon_starts_queued_runs_by_itself(jobs):
+    first, queued = jobs.json("run", "short"), jobs.json("run", "short")
+    assert queued["state"] == "WAITING"
+    with open(jobs.config, "a") as file:
+        file.write(f"api: {{listen: 'unix:{jobs.folder}/api.sock'}}\n")
+    daemon = subprocess.Popen([SIGNALBOX, "serve", "-c", jobs.config], stdout=subprocess.DEVNULL)
+    try:
+        # Asked at the provider: a command of ours would drive the run itself.
+        wait_for(lambda: [p["state"] for p in jobs.processes(queued["id"])] == ["exited"], 20, "the queued run's end", every=0.2)
+    finally:
+        daemon.terminate()
+        assert daemon.wait(15) == 0
+    assert {r["id"]: r["state"] for r in jobs.json("runs", "short")["items"]} == {first["id"]: "SUCCEEDED", queued["id"]: "SUCCEEDED"}
+
+
 def test_a_killed_supervisor_is_a_failed_run_and_leaves_nothing(jobs):
     before = jobs.free()
     run = jobs.json("run", "slow")
