@@ -116,21 +116,31 @@ class LabSession:
                                      "--output", "json"))
         return json.loads(out)["items"]
 
-    def start_meter(self, *flags: str, signalbox: bool = True, dns: bool = True, log: str = "measure.log") -> subprocess.Popen:
-        """Writes and reads on each member directly, through the lab's DNS name, and through Signalbox; see measure.json."""
-        url = "mysql://meter@{}/signalbox_meter?password_file=" + str(self.out / "meter.password")
-        paths = {f"direct-{i}": url.format(f"{m['address']}:{m['port']}") for i, m in enumerate(self.members(), 1)}
-        if dns:
-            paths["dns"] = url.format("orders.cluster.lab:3306")
-        if signalbox:
-            paths["signalbox"] = url.format(ENDPOINT)
-        arguments = [word for name, value in paths.items() for word in ("--path", f"{name}={value}")]
-        return self.spawn(self.on_node("client", self.signalbox, "measure", *arguments, "--json", "measure.json", *flags), log)
+    def meter_url(self, address: str) -> str:
+        return f"mysql://meter@{address}/signalbox_meter?password_file={self.out / 'meter.password'}"
 
-    def measured(self, meter: subprocess.Popen, timeout: float = 120, log: str = "measure.log") -> dict:
+    def start_meter(self, *flags: str, paths: dict[str, str] | None = None) -> subprocess.Popen:
+        """Returns when every path works. Without `paths` (name → address): each member directly, the lab's DNS name, and
+        Signalbox. The result is in measure.json."""
+        if paths is None:
+            paths = {f"direct-{i}": f"{m['address']}:{m['port']}" for i, m in enumerate(self.members(), 1)}
+            paths |= {"dns": "orders.cluster.lab:3306", "signalbox": ENDPOINT}
+        arguments = [word for name, address in paths.items() for word in ("--path", f"{name}={self.meter_url(address)}")]
+        ready = self.out / "meter-is-ready"
+        ready.unlink(missing_ok=True)
+        meter = self.spawn(self.on_node("client", self.signalbox, "measure", *arguments, "--json", "measure.json", "--ready-file",
+                                        ready.name, *flags), "measure.log")
+        deadline = time.monotonic() + 20
+        while not (ready.exists() and ready.stat().st_size):
+            if meter.poll() is not None or time.monotonic() > deadline:
+                raise Failed(f"the meter is not ready:\n{self.log('measure.log')[-2000:]}")
+            time.sleep(0.02)
+        return meter
+
+    def measured(self, meter: subprocess.Popen, timeout: float = 120) -> dict:
         code = meter.wait(timeout)
         if code not in (0, 1):
-            raise Failed(f"the meter ended with {code}:\n{self.log(log)[-2000:]}")
+            raise Failed(f"the meter ended with {code}:\n{self.log('measure.log')[-2000:]}")
         return json.loads((self.out / "measure.json").read_text())
 
     def close(self) -> None:
