@@ -75,7 +75,8 @@ class Daemon {
     base::Status run();
 
   private:
-    void say_ready(const http::Server& server) const;
+    base::Status open();
+    void say_ready() const;
     void wait_for_end();
     void reload();
     void record(const std::string& kind, base::json::object data);
@@ -83,36 +84,46 @@ class Daemon {
     Config config_;
     const sigset_t signals_;
     const base::WallTime started_at_ = wall_now();
+    // Each uses the ones before it, and so goes before them, however run() ends.
+    std::optional<StoreLock> lock_;
+    std::unique_ptr<sqlite::JournalStore> store_;
     std::unique_ptr<LoggedJournal> journal_;
     std::unique_ptr<Follower> follower_;
     std::unique_ptr<DaemonSource> source_;
+    std::unique_ptr<api::Api> api_;
+    std::unique_ptr<http::Server> server_;
 };
 
-base::Status Daemon::run() {
-    SB_TRY(const StoreLock lock, StoreLock::take(config_.store));
+base::Status Daemon::open() {
+    SB_TRY(StoreLock lock, StoreLock::take(config_.store));
+    lock_.emplace(std::move(lock));
     SB_TRY(auto database, sqlite::Database::open(config_.store));
-    SB_TRY(const auto store, sqlite::JournalStore::open(std::move(database)));
+    SB_TRY(store_, sqlite::JournalStore::open(std::move(database)));
     SB_TRY(std::string token, load_or_make_token(config_.api.token_file));
     raise_file_limit();
-    journal_ = std::make_unique<LoggedJournal>(*store, *store);
+    journal_ = std::make_unique<LoggedJournal>(*store_, *store_);
     follower_ = std::make_unique<Follower>(config_.shards, *journal_, *journal_);
     source_ = std::make_unique<DaemonSource>(*follower_, *journal_, started_at_);
-    const api::Api api(*source_, std::move(token));
+    api_ = std::make_unique<api::Api>(*source_, std::move(token));
     http::ServerOptions options;
     options.listen = config_.api.listen;
-    SB_TRY(auto server,
-           http::Server::start(options, [&api](const http::Request& request) { return answer(api, request); }));
+    SB_TRY(server_,
+           http::Server::start(options, [this](const http::Request& request) { return answer(*api_, request); }));
+    return {};
+}
+
+base::Status Daemon::run() {
+    SB_CHECK(open());
     const auto errors = follower_->apply(config_.clusters, config_.endpoints);
     // With none of them there is nothing to serve; with some, the others go on trying.
     if (!errors.empty() && errors.size() == config_.endpoints.size())
         return tl::unexpected<base::Error>(errors.front());
     for (const auto& error : errors) spdlog::error("{}; trying again each second", error.text());
     record("daemon-start", {{"version", SIGNALBOX_VERSION}, {"pid", ::getpid()}, {"config", config_.file}});
-    SB_TRY(const auto runs, RunDriver::start(config_));
-    say_ready(*server);
+    say_ready();
     wait_for_end();
     notify_manager("STOPPING=1");
-    server.reset();
+    server_.reset();
     follower_.reset();
     record("daemon-stop", {{"pid", ::getpid()}});
     return {};
@@ -128,12 +139,12 @@ void Daemon::record(const std::string& kind, base::json::object data) {
     [[maybe_unused]] const auto sequence = journal_->append(entry, ports::Durability::Relaxed);
 }
 
-void Daemon::say_ready(const http::Server& server) const {
+void Daemon::say_ready() const {
     std::string line = "ready:";
     for (const auto& endpoint : follower_->endpoints()) {
         line += fmt::format(" endpoint {} on {},", endpoint.endpoint, endpoint.address);
     }
-    print(fmt::format("{} API on {}, its token in {}\n", line, server.address(), config_.api.token_file));
+    print(fmt::format("{} API on {}, its token in {}\n", line, server_->address(), config_.api.token_file));
     notify_manager("READY=1");
 }
 

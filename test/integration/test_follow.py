@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from lab_fixture import SIGNALBOX, Lab, wait_for
+from lab_fixture import LAB, SIGNALBOX, Lab, wait_for
 
 ENDPOINT = "10.0.1.10"
 ADDRESSES = {"orders-1": "10.0.1.5", "orders-2": "10.0.2.6", "orders-3": "10.0.1.6"}
@@ -37,7 +37,12 @@ p = subprocess.Popen(["mariadb", "--no-defaults", "-N", "-B", "--unbuffered", "-
                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1)
 def ask(sql):
     p.stdin.write(sql + "\n"); p.stdin.flush()
-    return p.stdout.readline().strip()
+    # Before an error the client repeats the statement between lines of dashes.
+    for _ in range(8):
+        line = p.stdout.readline()
+        if not line or not (line.isspace() or line.startswith("--") or line.strip() == sql.strip(";")):
+            return line.strip()
+    return ""
 print("up", ask("select concat(@@server_id, ':', connection_id());"), flush=True)
 for line in sys.stdin:
     print(ask(line.strip()), flush=True)
@@ -202,7 +207,7 @@ def test_a_planned_switch_fences_busy_sessions_and_the_former_writer_returns_as_
     began = time.monotonic()
     assert all("ERROR" in session.ask("select 1;") for session in sessions)
     assert time.monotonic() - began < 2
-    assert through(lab)[2] == str(list(ADDRESSES).index(writer) + 1) or through(lab)[0] < 2
+    assert through(lab, "select @@read_only")[2] == "0"
     lab.wait_healthy(60)
     time.sleep(0.5)
     roles = {member["name"]: member["role"] for member in daemon.cluster()["members"]}
@@ -210,8 +215,8 @@ def test_a_planned_switch_fences_busy_sessions_and_the_former_writer_returns_as_
     assert daemon.cluster()["writer"] == writer
 
 
-@pytest.mark.parametrize("fault", ["pause", "blackhole"])
-def test_a_writer_that_falls_silent_is_noticed_and_its_sessions_end_when_there_is_another(lab, daemon, fault):
+@pytest.mark.parametrize("fault, remedy", [("pause", "resume"), ("blackhole", "heal")])
+def test_a_writer_that_falls_silent_is_noticed_and_its_sessions_end_when_there_is_another(lab, daemon, fault, remedy):
     former = daemon.cluster()["writer"]
     session = Session(lab)
     began = time.monotonic()
@@ -225,7 +230,7 @@ def test_a_writer_that_falls_silent_is_noticed_and_its_sessions_end_when_there_i
         assert time.monotonic() - began < 2
         assert through(lab)[1] == 0
     finally:
-        lab.ctl("resume", former, check=False)
+        lab.ctl(remedy, former, check=False)
     lab.wait_healthy(90)
 
 
@@ -252,12 +257,8 @@ def test_a_daemon_killed_in_the_middle_of_switches_ends_up_right(lab, daemon):
     epochs = []
     for _ in range(4):
         former = daemon.cluster()["writer"]
-        switch = subprocess.Popen(["true"])
-        command = [os.environ.get("SIGNALBOX_LAB_BIN"), "failover", "orders", "--name", lab.name]
-        if command[0] is None:
-            from lab_fixture import LAB
-            command[0] = LAB
-        switch = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        switch = subprocess.Popen([LAB, "failover", "orders", "--name", lab.name], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL)
         time.sleep(chance.uniform(0, 1.5))
         daemon.kill()
         daemon.start(wait=False)
@@ -294,6 +295,7 @@ def test_a_reload_keeps_sessions_and_a_bad_one_changes_nothing(lab, daemon):
     wait_for(lambda: "reload refused" in daemon.logged(), 10, "the refusal")
     assert "unknown key 'colour'" in daemon.logged()
     assert session.ask("select concat(@@server_id, ':', connection_id());") == mine
+    daemon.write(CONFIG)
     assert daemon.cluster()["epoch"] == epoch
     assert through(lab)[1] == 0
 
@@ -322,10 +324,10 @@ def test_held_clients_are_bounded_in_time_and_number(lab, tmp_path):
         wait_for(lambda: daemon.endpoint()["held"] == 2, 2, "two held clients")
         seconds, code, _, error = through(lab, check=False)
         assert code == 1 and seconds < 1
-        assert "ERROR 1040" in error and "holds 2 clients, its hold.connections" in error
+        assert "1040" in error and "holds 2 clients, its hold.connections" in error
         for client in waiting:
             _, error = client.communicate(timeout=10)
-            assert "ERROR 1053" in error and "cluster 'orders' has no writer" in error and "2s" in error
+            assert "1053" in error and "cluster 'orders' has no writer" in error and "2s" in error
         left = lab.popen("mariadb", "--no-defaults", "-h", ENDPOINT, "-uapp", "-e", "select 1", node="client")
         wait_for(lambda: daemon.endpoint()["held"] == 1, 2, "a held client")
         os.kill(left.pid, signal.SIGKILL)
