@@ -556,7 +556,7 @@ base::Status Cluster::catch_up(std::size_t target, const std::vector<Received>& 
     log_.line("{} fetches {} from {}", server.name(), most->text, source.name());
     SB_CHECK(wait(most->index, most->text));
     SB_TRY(const auto cable, network_.connect_out_of_band(source.name(), server.name()));
-    const auto fetched = [&]() -> base::Status {
+    auto fetched = [&]() -> base::Status {
         SB_CHECK(server.execute(
             fmt::format("STOP SLAVE; CHANGE MASTER TO MASTER_HOST='{}', MASTER_PORT={}, MASTER_USER='{}', "
                         "MASTER_PASSWORD='{}', MASTER_USE_GTID=slave_pos; START SLAVE",

@@ -9,7 +9,6 @@
 namespace signalbox::lab {
 namespace {
 
-using base::ErrorKind;
 using yaml::Reader;
 using yaml::UniqueNames;
 
@@ -85,7 +84,7 @@ std::string SpecReader::network_of(Reader& at) {
         at.text("network");
         return spec_.networks.front().name;
     }
-    const auto name = at.need_text("network");
+    auto name = at.need_text("network");
     need_known(at, "network", "network", name, names_of(spec_.networks));
     return name;
 }

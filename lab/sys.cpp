@@ -56,7 +56,7 @@ std::string find_program(const std::string& name) {
     const std::string search =
         std::string(path ? path : "") + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     for (const auto directory : base::split(search, ':')) {
-        const std::string candidate = std::string(directory) + "/" + name;
+        std::string candidate = std::string(directory) + "/" + name;
         if (!directory.empty() && ::access(candidate.c_str(), X_OK) == 0) return candidate;
     }
     return name;

@@ -64,7 +64,7 @@ extern "C" void on_interrupt(int number) {
 }
 
 base::Result<Duration> read_duration(const std::string& text, std::string_view flag, Duration least) {
-    const auto duration = base::parse_duration(text);
+    auto duration = base::parse_duration(text);
     if (!duration) return base::in_context(duration.error(), flag);
     if (*duration < least) {
         return fail(ErrorKind::InvalidArgument, "{}: {} is less than {}", flag, text, base::format_duration(least));

@@ -22,7 +22,6 @@
 namespace signalbox::app {
 namespace {
 
-using base::ErrorKind;
 
 struct ServeOptions {
     std::string config_file = "signalbox.yaml";

@@ -186,7 +186,7 @@ base::Status Server::Impl::bind_tcp(const std::string& where) {
 
 void Server::Impl::spawn(asio::awaitable<void> task) {
     // serve() and accept_loop() handle what the network does; anything else is a defect and ends the program.
-    asio::co_spawn(io, std::move(task), [](std::exception_ptr error) {
+    asio::co_spawn(io, std::move(task), [](const std::exception_ptr& error) {
         if (error) std::rethrow_exception(error);
     });
 }

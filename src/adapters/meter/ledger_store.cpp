@@ -217,7 +217,7 @@ base::Status create_ledger(const std::vector<PathTarget>& paths, const MeterOpti
     }
     if (reachable.empty()) return fail(ErrorKind::Unavailable, "no path can be reached:\n{}", unreachable);
     if (!made) return made;
-    const base::Status shown = wait_for_table(reachable, options, patience);
+    base::Status shown = wait_for_table(reachable, options, patience);
     if (!shown) static_cast<void>(drop_ledger(paths, options));
     return shown;
 }

@@ -49,7 +49,7 @@ base::Result<NameAnswer> ask(const std::string& name) {
 std::string NameAnswer::text(const std::string& name) const {
     std::vector<std::string> sorted = addresses;
     std::sort(sorted.begin(), sorted.end());
-    const std::string list = base::join(sorted, ", ");
+    std::string list = base::join(sorted, ", ");
     if (canonical.empty() || base::equal_ignoring_case(canonical, name)) return list;
     return canonical + " → " + list;
 }

@@ -256,7 +256,7 @@ class Probes::Member {
         observation.sent_at = mono(sent);
         observation.completed_at = mono(completed);
         if (results) {
-            std::visit([&](auto&& value) { observation.result = std::move(value); }, read_evidence(*results));
+            std::visit([&](auto&& value) { observation.result = std::forward<decltype(value)>(value); }, read_evidence(*results));
         } else {
             // Woken much later than asked (stopped, or no processor to be had): the silence may be ours.
             const base::Duration overslept = completed - (sent + deadline);

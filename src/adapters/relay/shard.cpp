@@ -76,7 +76,7 @@ Shard::~Shard() {
 }
 
 void Shard::spawn(Task<void> task) {
-    asio::co_spawn(io_.get_executor(), std::move(task), [](std::exception_ptr error) {
+    asio::co_spawn(io_.get_executor(), std::move(task), [](const std::exception_ptr& error) {
         if (error) std::rethrow_exception(error);
     });
 }

@@ -109,7 +109,10 @@ Status TableTotals::add_live(const ManifestEntry& entry, PartitionTotals& partit
 
 Status TableTotals::add_change(const ManifestEntry& entry, PartitionTotals& partition) {
     if (!entry.snapshot_id) commit_.known = false;
-    if (entry.snapshot_id != snapshot_id_) return {};
+    // The specification wants the deleting snapshot's id in a DELETED entry, and pyiceberg leaves the adding one's. A
+    // snapshot carries no deletions of earlier ones into the manifests that it writes, so those are its own anyway.
+    const bool written_here = entry.status == EntryStatus::Deleted && manifest_->added_snapshot_id == snapshot_id_;
+    if (entry.snapshot_id != snapshot_id_ && !written_here) return {};
     partition.changed = true;
     const bool added = entry.status == EntryStatus::Added;
     if (entry.content == FileContent::Data) return add_to(added ? commit_.added_data : commit_.removed_data, entry);

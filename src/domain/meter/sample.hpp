@@ -59,7 +59,7 @@ struct Event {
 struct RowId {
     std::uint16_t path = 0;
     std::uint64_t number = 0;
-    friend auto operator<=>(const RowId&, const RowId&) = default;
+    friend auto operator<=>(const RowId&, const RowId&) = default;  // NOLINT(modernize-use-nullptr): a false finding
 };
 
 struct Recording {

@@ -219,6 +219,17 @@ struct Sample {
     }
 };
 
+TEST(Totals, a_deletion_in_a_manifest_that_this_snapshot_wrote_is_its_own_also_under_the_id_of_the_adding_snapshot) {
+    Sample sample;
+    sample.manifest.added_snapshot_id = sample.snapshot.id;
+    ManifestEntry removed = sample.entry(EntryStatus::Deleted, 3, 50);
+    removed.snapshot_id = sample.snapshot.id - 1;
+    ASSERT_TRUE(sample.add({removed}));
+    sample.manifest.added_snapshot_id = sample.snapshot.id - 1;
+    ASSERT_TRUE(sample.add({removed}));
+    EXPECT_EQ(sample.metric("snapshot.deleted_records"), MetricValue(std::int64_t{3}));
+}
+
 TEST(Totals, data_and_delete_files_are_kept_apart) {
     Sample sample;
     ASSERT_TRUE(sample.add({sample.entry(EntryStatus::Added, 7, 100), sample.entry(EntryStatus::Deleted, 3, 50)}));
