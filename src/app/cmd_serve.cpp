@@ -22,7 +22,6 @@
 namespace signalbox::app {
 namespace {
 
-
 struct ServeOptions {
     std::string config_file = "signalbox.yaml";
     std::string log_level = "info";
@@ -119,6 +118,7 @@ base::Status Daemon::run() {
         return tl::unexpected<base::Error>(errors.front());
     for (const auto& error : errors) spdlog::error("{}; trying again each second", error.text());
     record("daemon-start", {{"version", SIGNALBOX_VERSION}, {"pid", ::getpid()}, {"config", config_.file}});
+    SB_TRY(const auto runs, RunDriver::start(config_));
     say_ready();
     wait_for_end();
     notify_manager("STOPPING=1");
