@@ -12,7 +12,7 @@ text { font: 13px system-ui, sans-serif; fill: var(--ink); } .faint { fill: var(
 
 def strip_plot(title: str, rows: list[dict], samples: dict[str, list[float]]) -> str:
     """One strip per figure: every sample a dot, the value a bar, the goal a dashed line, the peer a diamond."""
-    left, width, height = 250, 560, 64
+    left, width, height = 340, 520, 64
     parts = []
     for index, row in enumerate(rows):
         top = 46 + index * height
