@@ -195,7 +195,9 @@ void Cluster::reopen_writer() {
     auto& server = *members_[writer_].server;
     const auto position = server.value("@@GLOBAL.gtid_binlog_pos");
     if (!position) {
+        // Ended, so that it is started and asked again.
         log_.line("{}", position.error().text());
+        (void)server.kill();
         return;
     }
     floor_ = *position;
@@ -413,7 +415,8 @@ base::Status Cluster::begin_failover(const std::string& reason, const std::strin
     const auto status = promote_now(old_writer, to, planned);
     if (!status) {
         log_.line("failover of {}: {}", spec_.name, status.error().text());
-        elect_old_writer_again(old_writer);
+        // Whoever holds the term: the old writer until the target took over, and never again after it.
+        elect_old_writer_again(writer_);
     }
     return {};
 }

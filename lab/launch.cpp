@@ -123,11 +123,12 @@ void say(int fd, char mark, const std::string& text) {
     if (::pipe2(go, O_CLOEXEC) != 0) ::_exit(1);
     const pid_t pid = ::fork();
     if (pid == 0) {
+        // Our own copy would keep the pipe open when the launcher dies.
+        ::close(go[1]);
         char byte = 0;
         // Waits until its id is written down: whoever wants to end the lab must be able to find it.
         if (::read(go[0], &byte, 1) != 1) ::_exit(1);
         ::close(go[0]);
-        ::close(go[1]);
         be_the_lab(spec, directory, timeout, report);
     }
     const auto noted =

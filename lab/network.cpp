@@ -327,10 +327,11 @@ base::Result<NodeInfo> Network::add_node_locked(const std::string& name, const s
     SB_CHECK(ip(fmt::format("link set eth0 up\naddr add {}/{} dev eth0\nroute add default via {}\n", ipv4_text(address),
                             subnet->cidr.prefix, ipv4_text(router_of(subnet->cidr))),
                 node.netns.get()));
-    update_group_members(groups, "add", address);
-    used_[address] = name;
     const auto rules = firewall_of(node);
     if (!rules.empty()) SB_CHECK(nft(rules, node.netns.get()));
+    // Only a node that stands holds its address.
+    update_group_members(groups, "add", address);
+    used_[address] = name;
     const NodeInfo info = node.info;
     nodes_.emplace(name, std::move(node));
     return info;

@@ -146,6 +146,7 @@ void Processes::ended(const std::string& id, Exit exit) {
     }
     // What it left running in its group goes with it.
     ::kill(-pid, SIGKILL);
+    if (const auto node = network_.node(id)) kill_all_in(node->netns);
     network_.remove_node(id);
     names_.remove(id + ".lab");
     {

@@ -26,12 +26,13 @@ void Cluster::stretch(std::size_t old_writer, std::size_t target, bool planned) 
     const auto at = [&](base::Duration after, std::function<void()> act) {
         steps_.push_back({begin + after, std::move(act)});
     };
-    const auto give_up = [this, old_writer](const base::Error& error) {
+    const auto give_up = [this](const base::Error& error) {
         log_.line("failover of {}: {}", spec_.name, error.text());
         for (std::size_t i = 0; i < members_.size(); ++i) set_port_closed(i, false);
         steps_.clear();
         names_held_ = false;
-        elect_old_writer_again(old_writer);
+        // Whoever holds the term: the old writer until the target took over, and never again after it.
+        elect_old_writer_again(writer_);
     };
     // Closes the old writer for good and lets the target hold everything; it stays closed to clients until its time.
     const auto promote = [this, old_writer, target, planned, give_up] {
@@ -44,6 +45,8 @@ void Cluster::stretch(std::size_t old_writer, std::size_t target, bool planned) 
             set_port_closed(old_writer, true);
             old_runtime.phase = Phase::Down;
             old_runtime.attached = false;
+            if (alone_)
+                return base::fail(base::ErrorKind::Conflict, "{} acknowledged alone", old_runtime.server->name());
             const auto received = stop_receiving();
             SB_TRY(const auto chosen, choose(received, members_[target].server->name()));
             SB_CHECK(catch_up(chosen, received));

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
+#include <filesystem>
 #include <linux/close_range.h>
 #include <net/if.h>
 #include <poll.h>
@@ -308,6 +309,24 @@ std::uint64_t start_time_of(pid_t pid) {
     const auto fields = stat_fields(pid);
     constexpr std::size_t start_time_field = 22 - 3;
     return fields.size() > start_time_field ? base::parse_uint(fields[start_time_field]).value_or(0) : 0;
+}
+
+void kill_all_in(int netns) {
+    constexpr int passes_max = 20;
+    struct stat wanted {};
+    struct stat found {};
+    if (::fstat(netns, &wanted) != 0) return;
+    for (int pass = 0; pass < passes_max; ++pass) {
+        bool any = false;
+        std::error_code error;
+        for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
+            const auto pid = base::parse_int(entry.path().filename().string());
+            if (!pid || *pid == 1 || ::stat((entry.path() / "ns/net").c_str(), &found) != 0) continue;
+            if (found.st_ino != wanted.st_ino || found.st_dev != wanted.st_dev) continue;
+            any = ::kill(static_cast<pid_t>(*pid), SIGKILL) == 0 || any;
+        }
+        if (!any) return;
+    }
 }
 
 bool has_ended(pid_t pid) {

@@ -100,5 +100,8 @@ std::string tail_of(const std::string& path, std::size_t lines);
 std::uint64_t start_time_of(pid_t pid);
 // It is gone, or has ended and its parent has not noticed yet (its other threads may still be ending).
 bool has_ended(pid_t pid);
+// Kills every process in that network namespace but process 1; again until none is found, since they may fork
+// meanwhile.
+void kill_all_in(int netns);
 
 }  // namespace signalbox::lab

@@ -85,6 +85,7 @@ class Daemon {
     // Each uses the ones before it, and so goes before them, however run() ends.
     std::optional<StoreLock> lock_;
     std::unique_ptr<sqlite::JournalStore> store_;
+    std::unique_ptr<sqlite::JournalStore> reader_;  // the API's own: a long read must not hold the engine up
     std::unique_ptr<LoggedJournal> journal_;
     std::unique_ptr<Follower> follower_;
     std::unique_ptr<DaemonSource> source_;
@@ -97,14 +98,19 @@ base::Status Daemon::open() {
     lock_.emplace(std::move(lock));
     SB_TRY(auto database, sqlite::Database::open(config_.store));
     SB_TRY(store_, sqlite::JournalStore::open(std::move(database)));
+    SB_TRY(auto reading, sqlite::Database::open(config_.store));
+    SB_TRY(reader_, sqlite::JournalStore::open(std::move(reading)));
     SB_TRY(std::string token, load_or_make_token(config_.api.token_file));
     raise_file_limit();
     journal_ = std::make_unique<LoggedJournal>(*store_, *store_);
     follower_ = std::make_unique<Follower>(config_.shards, *journal_, *journal_);
-    source_ = std::make_unique<DaemonSource>(*follower_, *journal_, started_at_);
+    source_ = std::make_unique<DaemonSource>(*follower_, *reader_, started_at_);
     api_ = std::make_unique<api::Api>(*source_, std::move(token));
     http::ServerOptions options;
     options.listen = config_.api.listen;
+    // It takes questions only, and whoever has no token yet must not cost much.
+    options.body_max_bytes = 16 << 10;
+    options.idle_timeout = std::chrono::seconds(10);
     SB_TRY(server_,
            http::Server::start(options, [this](const http::Request& request) { return answer(*api_, request); }));
     return {};

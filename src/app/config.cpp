@@ -1,5 +1,6 @@
 #include "app/config.hpp"
 
+#include <arpa/inet.h>
 #include <filesystem>
 #include <map>
 
@@ -24,6 +25,11 @@ std::string read_password(yaml::Reader& reader, const std::string& config_file, 
     return {};
 }
 
+bool is_ip_address(const std::string& host) {
+    unsigned char bytes[sizeof(in6_addr)];
+    return ::inet_pton(AF_INET, host.c_str(), bytes) == 1 || ::inet_pton(AF_INET6, host.c_str(), bytes) == 1;
+}
+
 clusters::ClusterConfig read_cluster(yaml::Reader& reader, const std::string& config_file, Secrets secrets) {
     clusters::ClusterConfig cluster;
     cluster.name = reader.need_name("name");
@@ -44,6 +50,12 @@ clusters::ClusterConfig read_cluster(yaml::Reader& reader, const std::string& co
     for (yaml::Reader& member : reader.list("members")) {
         clusters::MemberConfig config{member.need_name("name"), member.need_address("address")};
         names.add(member, "name", config.name);
+        if (!config.address.host.empty() && !is_ip_address(config.address.host)) {
+            member.fault("address",
+                         fmt::format("'{}' is a name; expected an IP address: names are slow or wrong just when a "
+                                     "writer fails",
+                                     config.address.host));
+        }
         const auto [known, fresh] = addresses.emplace(config.address.text(), config.name);
         if (!fresh && config.address.port != 0) {
             member.fault("address",

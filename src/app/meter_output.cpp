@@ -245,7 +245,8 @@ std::string outage_text(Recovery state, const std::optional<Outage>& outage) {
 std::string offset_text(MonoTime at, MonoTime fault) { return fmt::format("{:+.1f}", base::to_ms(at - fault)); }
 
 std::string ledger_verdict(const LedgerCheck& ledger) {
-    if (!ledger.resolved) return "The ledgers could not be read back from any member: what was lost is not known.";
+    if (!ledger.resolved)
+        return "The ledgers could not be read back from the writer or from all members: what was lost is not known.";
     std::string text = ledger.lost == 0 ? "No acknowledged write was lost"
                                         : fmt::format("{} ACKNOWLEDGED WRITES WERE LOST", ledger.lost);
     text += ledger.duplicated == 0 ? ", and none is there twice."

@@ -155,10 +155,20 @@ std::map<std::string, std::string> Follower::unopened() const {
     return unopened_;
 }
 
+void Follower::forget_observations(const std::string& cluster) {
+    const std::lock_guard guard(mutex_);
+    std::erase_if(events_, [&](const auto& event) {
+        const auto* observation = std::get_if<clusters::Observation>(&event);
+        return observation != nullptr && observation->cluster == cluster;
+    });
+}
+
 void Follower::apply_clusters(const std::vector<clusters::ClusterConfig>& clusters) {
     for (const auto& config : clusters) {
         probes_->configure(config);
         killer_->configure(config);
+        // The probes before these have ended: what they said may be of an address that is another member's now.
+        forget_observations(config.name);
         const auto known = loops_.find(config.name);
         if (known != loops_.end()) {
             known->second->reconfigure(config, mono_now(), wall_now());
@@ -212,7 +222,11 @@ std::vector<base::Error> Follower::apply(const std::vector<clusters::ClusterConf
     for (const auto& endpoint : endpoints) wanted_[endpoint.name] = endpoint;
     // What goes away makes room for what comes; and no endpoint may outlive its cluster.
     std::erase_if(opened_, [&](const auto& entry) {
-        const bool gone = !wanted_.contains(entry.first);
+        const auto wanted = wanted_.find(entry.first);
+        bool gone = wanted == wanted_.end() || wanted->second.cluster != entry.second.cluster;
+        for (const auto& [name, other] : wanted_) {
+            gone = gone || (name != entry.first && other.listen.port != 0 && other.listen == entry.second.listen);
+        }
         if (gone) relay_->close(entry.first);
         return gone;
     });

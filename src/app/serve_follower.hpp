@@ -74,6 +74,7 @@ class Follower {
     void handle(const engine::ClusterEvent& event);
     void note(const clusters::Observation& observation);
     void publish(base::MonoTime now);
+    void forget_observations(const std::string& cluster);
     void apply_clusters(const std::vector<clusters::ClusterConfig>& clusters);
     std::optional<base::Error> open(const routing::EndpointConfig& endpoint);
 

@@ -56,8 +56,8 @@ base::Result<jobs::Run> RunLoop::submit(const jobs::Job& job, const std::string&
 
 base::Result<jobs::Decision> RunLoop::explain(const jobs::Job& job) {
     const base::WallTime now = clock_();
-    SB_TRY(const network::Facts facts, facts_.read(now, config_.facts_timeout));
     SB_TRY(const auto reserved, promised());
+    SB_TRY(const network::Facts facts, facts_.read(now, config_.facts_timeout));
     return decide_connection(job, facts, reserved, now);
 }
 
@@ -250,6 +250,8 @@ base::Result<jobs::Run> RunLoop::decide_alone(jobs::Run run) {
                                                 ahead.size() == 1 ? "is" : "are", base::join(ahead, ", ")));
     }
     const base::WallTime now = clock_();
+    // Before the facts: a node that starts in between counts twice for a moment, which is the safe side.
+    SB_TRY(const auto reserved, promised());
     auto facts = facts_.read(now, config_.facts_timeout);
     if (!facts) {
         trouble_ = facts.error().text();
@@ -263,7 +265,6 @@ base::Result<jobs::Run> RunLoop::decide_alone(jobs::Run run) {
         return std::move(step.run);
     }
     facts_failed_since_.erase(run.id);
-    SB_TRY(const auto reserved, promised());
     const jobs::Decision decision = decide_connection(run.job, *facts, reserved, now);
     jobs::Step step = jobs::apply_decision(std::move(run), decision, now);
     SB_CHECK(keep(step));

@@ -256,7 +256,8 @@ asio::awaitable<void> Server::Impl::serve_requests(Stream& stream) {
         keep_alive = message.keep_alive();
         stream.expires_never();
         const Response response = co_await asio::co_spawn(pool, answer_later(&handler, &message), asio::use_awaitable);
-        if (!co_await write(stream, response, message.version(), keep_alive)) co_return;
+        const bool written = co_await write(stream, response, message.version(), keep_alive);
+        if (!written) co_return;
     }
 }
 

@@ -20,6 +20,7 @@ using base::ErrorKind;
 using base::fail;
 using Clock = std::chrono::steady_clock;
 
+constexpr int code_no_socket = 2001;
 constexpr unsigned code_access_denied = 1045;
 constexpr unsigned code_host_not_allowed = 1130;
 constexpr unsigned code_unknown_auth_plugin = 2059;
@@ -44,14 +45,11 @@ std::optional<std::string> ResultSet::cell(std::string_view column) const {
     return std::nullopt;
 }
 
-Client::Client() : cancel_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-    init_library();
-    SB_ASSERT(cancel_fd_ >= 0, "an eventfd can be had");
-}
+Client::Client() : cancel_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) { init_library(); }
 
 Client::~Client() {
     close();
-    ::close(cancel_fd_);
+    if (cancel_fd_ >= 0) ::close(cancel_fd_);
 }
 
 void Client::close() {
@@ -83,14 +81,14 @@ base::Result<int> Client::wait(int status, Clock::time_point deadline) {
     if ((status & MYSQL_WAIT_READ) != 0) fds[0].events |= POLLIN;
     if ((status & MYSQL_WAIT_WRITE) != 0) fds[0].events |= POLLOUT;
     if ((status & MYSQL_WAIT_EXCEPT) != 0) fds[0].events |= POLLPRI;
-    for (;;) {
+    for (bool asked = false;; asked = true) {
+        // One look at the socket at least, however late we are ourselves.
         const int ready = ::poll(fds, 2, remaining_ms(deadline));
         if (ready < 0 && errno == EINTR) continue;
         if ((fds[1].revents & POLLIN) != 0) return fail(ErrorKind::Timeout, "cancelled");
         if (ready == 0) {
-            // poll() rounds down: only the clock says that the deadline has passed.
-            if (Clock::now() < deadline) continue;
-            return fail(ErrorKind::Timeout, "no answer in time");
+            if (asked && Clock::now() >= deadline) return fail(ErrorKind::Timeout, "no answer in time");
+            continue;
         }
         int result = 0;
         if ((fds[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0) result |= MYSQL_WAIT_READ;
@@ -103,15 +101,18 @@ base::Result<int> Client::wait(int status, Clock::time_point deadline) {
 
 base::Status Client::connect(const ConnectParams& params, base::Duration timeout) {
     close();
-    std::uint64_t drained = 0;
-    [[maybe_unused]] const auto count = ::read(cancel_fd_, &drained, sizeof drained);
     const auto deadline = Clock::now() + timeout;
     peer_ = fmt::format(
         "{} as user '{}'",
         params.unix_socket.empty() ? base::HostPort{params.host, params.port}.text() : params.unix_socket, params.user);
+    if (cancel_fd_ < 0)
+        return base::in_context(Error{ErrorKind::Unavailable, "no file descriptor is left", {}, code_no_socket}, peer_);
     mysql_init(&mysql_);
     initialised_ = true;
     mysql_options(&mysql_, MYSQL_OPT_NONBLOCK, nullptr);
+    // A server, or whoever poses as one, must not be able to ask for our files.
+    const unsigned local_infile = 0;
+    mysql_options(&mysql_, MYSQL_OPT_LOCAL_INFILE, &local_infile);
     if (!params.tls_ca_file.empty()) {
         const my_bool verify = 1;
         mysql_options(&mysql_, MYSQL_OPT_SSL_CA, params.tls_ca_file.c_str());
@@ -183,7 +184,8 @@ base::Result<bool> Client::read_results(std::vector<ResultSet>& results, Clock::
     return fail(ErrorKind::InvalidArgument, "more statements in one text than {}", rows_max);
 }
 
-base::Result<std::vector<ResultSet>> Client::query_all(std::string_view sql, base::Duration timeout) {
+base::Result<std::vector<ResultSet>> Client::query_all(std::string_view sql, base::Duration timeout,
+                                                       std::vector<ResultSet>* answered) {
     if (!connected_) return fail(ErrorKind::Unavailable, "not connected");
     const auto deadline = Clock::now() + timeout;
     const auto lost = [&](Error error) {
@@ -208,9 +210,10 @@ base::Result<std::vector<ResultSet>> Client::query_all(std::string_view sql, bas
     if (outcome != 0) return failed();
     std::vector<ResultSet> results;
     const auto read = read_results(results, deadline);
+    if (read && *read) return results;
+    if (answered != nullptr) *answered = std::move(results);
     if (!read) return lost(read.error());
-    if (!*read) return failed();
-    return results;
+    return failed();
 }
 
 base::Result<ResultSet> Client::query(std::string_view sql, base::Duration timeout) {

@@ -54,7 +54,9 @@ class Client {
     // rows in all. Errors with a server code leave the connection usable: kind Unavailable, code set (1290, 1792…).
     // A connection that breaks or stays silent past the timeout after the text was sent: UnknownOutcome (code 2013,
     // 2006 or 0), and the client is closed.
-    base::Result<std::vector<ResultSet>> query_all(std::string_view sql, base::Duration timeout);
+    // On an error `answered`, where given, holds the results of the statements that the server had answered before.
+    base::Result<std::vector<ResultSet>> query_all(std::string_view sql, base::Duration timeout,
+                                                   std::vector<ResultSet>* answered = nullptr);
     // The same for exactly one statement.
     base::Result<ResultSet> query(std::string_view sql, base::Duration timeout);
 
@@ -67,7 +69,7 @@ class Client {
 
     // Ends the connection at once, without a farewell that could block.
     void close();
-    // Makes a running or the next call return with Timeout/UnknownOutcome soon. From any thread; lasts until connect().
+    // Makes a running call and all later ones return with Timeout/UnknownOutcome soon. From any thread, for good.
     void cancel();
 
     static constexpr std::size_t rows_max = 1'000'000;

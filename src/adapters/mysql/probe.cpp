@@ -18,6 +18,8 @@ using clusters::ProbeFailureKind;
 using Clock = std::chrono::steady_clock;
 
 // Codes of the client library: nobody there, and connections that ended.
+constexpr int code_no_socket = 2001;
+constexpr int code_no_ip_socket = 2004;
 constexpr int code_connection = 2002;
 constexpr int code_host = 2003;
 constexpr int code_gone = 2006;
@@ -140,6 +142,11 @@ ProbeFailure to_failure(const base::Error& error, bool late) {
         case 0:
             failure.kind = late ? ProbeFailureKind::OurOwnDelay : ProbeFailureKind::TimedOut;
             break;
+        case code_no_socket:
+        case code_no_ip_socket:
+            // We have no file descriptor left: says nothing about the member.
+            failure.kind = ProbeFailureKind::OurOwnDelay;
+            break;
         case code_connection:
         case code_host:
             // Told apart by the system's error number, which the library only gives in its text: ECONNREFUSED is 111.
@@ -256,7 +263,8 @@ class Probes::Member {
         observation.sent_at = mono(sent);
         observation.completed_at = mono(completed);
         if (results) {
-            std::visit([&](auto&& value) { observation.result = std::forward<decltype(value)>(value); }, read_evidence(*results));
+            std::visit([&](auto&& value) { observation.result = std::forward<decltype(value)>(value); },
+                       read_evidence(*results));
         } else {
             // Woken much later than asked (stopped, or no processor to be had): the silence may be ours.
             const base::Duration overslept = completed - (sent + deadline);

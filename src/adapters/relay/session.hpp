@@ -11,6 +11,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cstdint>
+#include <deque>
 #include <list>
 #include <memory>
 #include <string>
@@ -78,12 +79,24 @@ struct Route {
 
 struct Session;
 
+// A session that ended before its epoch did, whose last statement may still run on the server.
+struct EndedSession {
+    std::uint64_t epoch = 0;
+    std::shared_ptr<const std::string> member;
+    std::uint64_t connection_id = 0;
+    std::chrono::steady_clock::time_point at;
+};
+// What a fence still remembers of them, per shard and cluster.
+constexpr std::size_t ended_max = 4096;
+constexpr auto ended_kept = std::chrono::seconds(60);
+
 // One shard's view of a cluster.
 struct ClusterRoutes {
     std::string name;
     Route route;
     std::list<Session*> sessions;
-    std::list<Session*> waiting;  // in the order in which they came
+    std::list<Session*> waiting;     // in the order in which they came
+    std::deque<EndedSession> ended;  // the oldest first
     std::size_t connecting = 0;
     std::chrono::steady_clock::time_point last_hint{};
 };
@@ -111,6 +124,7 @@ struct Session {
     bool fenced = false;  // its epoch was closed: what it had with the server is over
     bool quit_sent = false;
     bool client_ended = false;
+    bool server_ended = false;  // by itself: nothing of the session runs there any more
     std::uint64_t epoch = 0;
     std::uint32_t connection_id = 0;  // the server's; 0: not known yet
     std::shared_ptr<const std::string> member;

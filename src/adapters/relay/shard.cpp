@@ -137,6 +137,11 @@ ports::BarrierResult Shard::close_older(ClusterRoutes& routes, std::uint64_t epo
         ++result.sessions_closed;
         counters(*session).fenced.add(1);
     }
+    forget_ended(routes);
+    while (!routes.ended.empty() && routes.ended.front().epoch < epoch) {
+        by_member[*routes.ended.front().member].push_back(routes.ended.front().connection_id);
+        routes.ended.pop_front();
+    }
     for (auto& [member, ids] : by_member) result.server_sessions.push_back({member, std::move(ids)});
     return result;
 }
@@ -215,8 +220,20 @@ Task<bool> Shard::reach_writer(std::shared_ptr<Session> session) {
         if (attempt == Attempt::Over || session->client_gone) co_return false;
         session->phase = Phase::Waiting;
         if (!start_holding(*session)) co_return false;
-        if (Clock::now() + retry_pause < hold_deadline(*session)) co_await pause(*session, retry_pause);
+        if (Clock::now() + retry_pause >= hold_deadline(*session)) {
+            refuse_no_writer(*session);
+            co_return false;
+        }
+        co_await pause(*session, retry_pause);
     }
+}
+
+void Shard::refuse_no_writer(Session& session) {
+    refuse(session, code_no_writer,
+           fmt::format("signalbox: cluster '{}' has no writer that can be reached, and endpoint '{}' holds clients for "
+                       "{} at most: nothing was executed, connect again",
+                       session.cluster.name, session.endpoint->name,
+                       base::format_duration(base::Duration(session.endpoint->hold_time_ns.load()))));
 }
 
 std::chrono::steady_clock::time_point Shard::hold_deadline(const Session& session) const {
@@ -272,11 +289,7 @@ Task<bool> Shard::wait_for_route(Session& session) {
         counters(session).left_while_held.add(1);
         co_return false;
     }
-    refuse(session, code_no_writer,
-           fmt::format("signalbox: cluster '{}' has no writer that can be reached, and endpoint '{}' holds clients for "
-                       "{} at most: nothing was executed, connect again",
-                       routes.name, session.endpoint->name,
-                       base::format_duration(base::Duration(session.endpoint->hold_time_ns.load()))));
+    refuse_no_writer(session);
     co_return false;
 }
 
@@ -452,6 +465,8 @@ Task<void> Shard::pump(std::shared_ptr<Session> session, bool to_server) {
         const bool goes_on = co_await relay_some(*session, to_server);
         if (!goes_on) break;
     }
+    if (!to_server && (error == asio::error::eof || error == asio::error::connection_reset))
+        session->server_ended = true;
     direction_ended(session, to_server, error == asio::error::eof);
 }
 
@@ -485,7 +500,21 @@ void Shard::cut(Session& session) {
     session.timer.cancel();
 }
 
+void Shard::forget_ended(ClusterRoutes& routes) {
+    const auto oldest = Clock::now() - ended_kept;
+    while (routes.ended.size() > ended_max || (!routes.ended.empty() && routes.ended.front().at < oldest)) {
+        routes.ended.pop_front();
+    }
+}
+
 void Shard::end(Session& session) {
+    // A client that went away without a farewell may have left a statement running: the next fence ends it there.
+    const bool may_still_run = session.phase == Phase::Relaying && session.connection_id != 0 && !session.fenced &&
+                               !session.quit_sent && !session.server_ended;
+    if (may_still_run) {
+        session.cluster.ended.push_back({session.epoch, session.member, session.connection_id, Clock::now()});
+        forget_ended(session.cluster);
+    }
     stop_holding(session);
     session.phase = Phase::Ended;
     session.close_server();

@@ -60,6 +60,8 @@ class Shard {
     void release_waiting(ClusterRoutes& routes);
     void connecting_done(ClusterRoutes& routes);
     void refuse(Session& session, std::uint16_t code, const std::string& text);
+    void refuse_no_writer(Session& session);
+    void forget_ended(ClusterRoutes& routes);
     void hint(Session& session, int code);
     void cut(Session& session);
     void end(Session& session);

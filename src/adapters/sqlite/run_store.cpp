@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace signalbox::sqlite {
@@ -18,6 +19,11 @@ std::int64_t to_ns(base::WallTime time) { return time.time_since_epoch().count()
 std::string boot_id() {
     const auto text = base::read_file("/proc/sys/kernel/random/boot_id", proc_file_max_bytes);
     return text ? std::string(base::trim(*text)) : "unknown";
+}
+
+std::string pid_namespace() {
+    struct stat found {};
+    return ::stat("/proc/self/ns/pid", &found) == 0 ? std::to_string(found.st_ino) : "unknown";
 }
 
 // When the process started, in clock ticks since boot (field 22 of /proc/PID/stat; proc(5)); empty if there is none.
@@ -45,15 +51,16 @@ base::Result<jobs::Run> read_run(const Statement& statement) {
 
 std::string lease_owner() {
     const std::string pid = std::to_string(::getpid());
-    return fmt::format("{}:{}:{}", boot_id(), pid, start_ticks(pid));
+    return fmt::format("{}:{}:{}:{}", boot_id(), pid_namespace(), pid, start_ticks(pid));
 }
 
 bool owner_may_live(const std::string& owner) {
     const auto parts = base::split(owner, ':');
-    if (parts.size() != 3 || !base::parse_uint(parts[1])) return true;
+    if (parts.size() != 4 || !base::parse_uint(parts[2])) return true;
     // Another boot of this host ended all its processes; but another host may have written it, so it is left to expire.
-    if (parts[0] != boot_id()) return true;
-    return start_ticks(std::string(parts[1])) == parts[2];
+    // A process of another PID namespace can't be seen from here.
+    if (parts[0] != boot_id() || parts[1] != pid_namespace()) return true;
+    return start_ticks(std::string(parts[2])) == parts[3];
 }
 
 base::Result<std::unique_ptr<RunStore>> RunStore::open(std::shared_ptr<Database> database) {
@@ -131,7 +138,9 @@ base::Result<std::vector<jobs::Run>> RunStore::list(const ports::RunQuery& query
     SB_TRY(auto statement, database_->prepare(sql));
     if (!query.job.empty()) statement.bind(1, query.job);
     if (!query.id_prefix.empty()) statement.bind(2, query.id_prefix);
-    statement.bind(3, static_cast<std::int64_t>(std::clamp<std::size_t>(query.limit, 1, 100'000)));
+    // Active runs are never cut short: whoever drives them, or counts them, needs them all. -1 is no limit to SQLite.
+    statement.bind(3, query.active_only ? std::int64_t{-1}
+                                        : static_cast<std::int64_t>(std::clamp<std::size_t>(query.limit, 1, 100'000)));
     std::vector<jobs::Run> runs;
     for (;;) {
         SB_TRY(const bool row, statement.step());

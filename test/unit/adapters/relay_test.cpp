@@ -353,6 +353,43 @@ TEST_F(RelayTest, a_member_that_refuses_is_tried_again_within_the_hold_time_and_
     EXPECT_EQ(client.receive(greeting(2).size()), greeting(2));
 }
 
+TEST_F(RelayTest, past_the_hold_time_a_client_of_a_routed_member_that_refuses_gets_the_error_too) {
+    const auto address = open(100ms);
+    base::HostPort gone;
+    {
+        const Server brief;
+        gone = brief.address;
+    }
+    relay_.route("c", 1, "a", gone);
+    const std::string bytes = Peer::connect_to(address).receive(2000);
+    ASSERT_GT(bytes.size(), 4U);
+    const auto error = wire::mysql::parse_error(std::string_view(bytes).substr(4));
+    ASSERT_TRUE(error);
+    EXPECT_EQ(error->code, 1053);
+}
+
+TEST_F(RelayTest, a_fence_names_the_connection_of_a_client_that_vanished_but_not_of_one_that_said_farewell) {
+    const auto address = open();
+    relay_.route("c", 1, "a", a_.address);
+    {
+        auto [vanishing, member_1] = session(address, a_, 11);
+        auto [polite, member_2] = session(address, a_, 12);
+        // A client that closes with bytes unread resets the connection: it is gone, whatever its statement does.
+        member_1.send("unread");
+        ASSERT_TRUE(eventually([&] { return stats().bytes_to_client == 2 * greeting(11).size() + 6; }));
+        vanishing.close();
+        polite.send(std::string("\x01\0\0\0\x01", 5));
+        EXPECT_EQ(member_2.receive(5).size(), 5U);
+        polite.close();
+        member_2.close();
+        ASSERT_TRUE(eventually([&] { return stats().sessions == 0; }));
+    }
+    const auto done = fence(2);
+    ASSERT_THAT(done.result.server_sessions, SizeIs(1));
+    EXPECT_THAT(done.result.server_sessions[0].connection_ids, ElementsAre(11U));
+    EXPECT_THAT(fence(3).result.server_sessions, SizeIs(0));
+}
+
 TEST_F(RelayTest, a_server_that_ends_a_session_is_a_hint_but_not_after_the_clients_farewell) {
     const auto address = open();
     relay_.route("c", 1, "a", a_.address);

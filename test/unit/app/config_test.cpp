@@ -134,6 +134,11 @@ TEST_F(ConfigTest, the_api_listens_on_this_machine_alone) {
                 testing::ElementsAre("1: api.listen: expected ADDRESS:PORT or unix:PATH, found 'nowhere'"));
 }
 
+TEST_F(ConfigTest, a_members_address_is_no_name) {
+    EXPECT_THAT(faults("clusters:\n  - name: o\n    user: u\n    members: [{name: a, address: \"db1.local:3306\"}]\n"),
+                testing::ElementsAre(testing::HasSubstr("'db1.local' is a name; expected an IP address")));
+}
+
 TEST_F(ConfigTest, a_password_comes_from_one_place_that_exists) {
     const std::string head = "clusters:\n  - {name: o, user: u, members: [{name: a, address: 10.0.0.1:1}], ";
     EXPECT_THAT(faults(head + "password_file: nowhere}\n"),

@@ -107,6 +107,17 @@ TEST(Ledger, nothing_is_known_when_no_member_can_be_read) {
     EXPECT_EQ(check.unread[0], "direct-1: refused");
 }
 
+TEST(Ledger, nothing_is_known_when_the_writer_is_away_and_only_readers_answer) {
+    MemberRows away;
+    away.member = "direct-1";
+    away.error = "refused";
+    // The reader holds the row that the writer may have lost.
+    const auto check = check_ledger({attempt(1)}, {away, member("direct-2", false, {1})}, {});
+    EXPECT_FALSE(check.resolved);
+    EXPECT_EQ(check.lost, 0U);
+    EXPECT_EQ(check.unread.size(), 1U);
+}
+
 TEST(Ledger, attempts_are_the_writes_whose_statement_was_sent) {
     RecordingBuilder b;
     const auto path = b.path("x");
