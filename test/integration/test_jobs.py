@@ -48,6 +48,7 @@ jobs:
     connections: [via-b]
     workers: 2
     command: [/bin/sh, -c, "for i in $(seq 1 200); do echo tick $i; sleep 0.1; done"]
+  - {{name: nested, connections: [via-b], workers: 1, command: [/bin/sh, -c, "setsid sleep 4711 & sleep 4711; true"]}}
   - {{name: failing, connections: [via-b], workers: 1, command: [/bin/sh, -c, "exit 7"]}}
   - {{name: missing, connections: [via-b], workers: 1, command: [/nonexistent/program]}}
   - {{name: late, connections: [via-b], workers: 1, timeout: 1s, command: [/bin/sleep, "60"]}}
@@ -186,7 +187,10 @@ def test_a_crash_at_any_moment_of_the_start_starts_every_node_once(jobs, delay_m
     starting.wait()
     runs = jobs.json("runs", "marked")["items"]
     if not runs:
-        return  # it died before the run was stored: nothing may have started
+        # It died before the run was stored: nothing may have started, now or later.
+        time.sleep(1)
+        assert not os.path.exists(jobs.marks)
+        return
     run = wait_for(lambda: next((r for r in jobs.json("runs", "marked")["items"] if r["state"] == "SUCCEEDED"), None), 30,
                    "the run's end", every=0.3)
     assert sorted(open(jobs.marks).read().split()) == ["0", "1", "2"], run
@@ -251,13 +255,20 @@ def test_the_daemon_starts_queued_runs_by_itself(jobs):
 
 def test_a_killed_supervisor_is_a_failed_run_and_leaves_nothing(jobs):
     before = jobs.free()
-    run = jobs.json("run", "slow")
+    run = jobs.json("run", "nested")
+
+    def sleepers():
+        return subprocess.run(["pgrep", "-f", "sleep 4711"], capture_output=True, text=True).stdout.split()
+    # The shell, its child, and one that has left the process group.
+    wait_for(lambda: len(sleepers()) >= 3, 10, "the job's processes")
     pids = subprocess.run(["pgrep", "-f", f"supervise.*{run['id']}-0"], capture_output=True, text=True).stdout.split()
+    assert pids
     for pid in pids:
         os.kill(int(pid), signal.SIGKILL)
-    ended = wait_for(lambda: next((r for r in jobs.json("runs", "slow")["items"] if r["state"] == "FAILED"), None), 20, "FAILED")
+    ended = wait_for(lambda: next((r for r in jobs.json("runs", "nested")["items"] if r["state"] == "FAILED"), None), 20, "FAILED")
     assert "signal 9" in ended["reason"]
-    assert jobs.free() == before
+    wait_for(lambda: jobs.free() == before, 10, "the address given back")
+    assert sleepers() == [], "processes outlived their node"
 
 
 def test_faults_of_the_configuration_are_told_at_once_with_their_lines(jobs):
