@@ -55,7 +55,7 @@ bench: build ## the figures of docs/benchmarks.md, measured now; FAILOVERS=N per
 	@$(PYTHON) bench/run.py --build $(BUILD) --failovers $(FAILOVERS)
 
 soak: build ## long random failovers with real servers
-	@$(PYTHON) bench/run.py --build $(BUILD) --failovers 200 --only lost
+	@$(PYTHON) bench/run.py --build $(BUILD) --kills 200 --only lost
 
 clean: ## remove what was built and written
 	rm -rf build out
