@@ -3,67 +3,36 @@
 #include <CLI/CLI.hpp>
 #include <csignal>
 
-#include "app/report.hpp"
-#if __has_include("app/cmd_serve.hpp")
-#include "app/cmd_serve.hpp"
-#endif
-#if __has_include("app/cmd_cluster.hpp")
 #include "app/cmd_cluster.hpp"
-#endif
-#if __has_include("app/cmd_journal.hpp")
-#include "app/cmd_journal.hpp"
-#endif
-#if __has_include("app/cmd_measure.hpp")
-#include "app/cmd_measure.hpp"
-#endif
-#if __has_include("app/cmd_job.hpp")
 #include "app/cmd_job.hpp"
-#endif
-#if __has_include("app/cmd_supervise.hpp")
-#include "app/cmd_supervise.hpp"
-#endif
-#if __has_include("app/cmd_table.hpp")
-#include "app/cmd_table.hpp"
-#endif
-#if __has_include("app/cmd_lab.hpp")
+#include "app/cmd_journal.hpp"
 #include "app/cmd_lab.hpp"
-#endif
+#include "app/cmd_measure.hpp"
+#include "app/cmd_serve.hpp"
+#include "app/cmd_supervise.hpp"
+#include "app/cmd_table.hpp"
+#include "app/report.hpp"
 
 int main(int argc, char** argv) {
     // A peer that closes its end is an ordinary error of a write, not a reason to die.
     std::signal(SIGPIPE, SIG_IGN);
-    CLI::App app{"Signalbox keeps data pipelines running through failovers: it chooses a live network path, follows the "
-                 "database writer, measures what a failover cost, and watches that the data keeps arriving.",
-                 "signalbox"};
+    CLI::App app{
+        "Signalbox keeps data pipelines running through failovers: it chooses a live network path, follows the "
+        "database writer, measures what a failover cost, and watches that the data keeps arriving.",
+        "signalbox"};
     app.set_version_flag("--version", "signalbox " SIGNALBOX_VERSION);
     app.require_subcommand(1);
     app.failure_message(CLI::FailureMessage::help);
     int exit_status = 0;
     using namespace signalbox::app;
-#if __has_include("app/cmd_serve.hpp")
     register_serve(app, exit_status);
-#endif
-#if __has_include("app/cmd_cluster.hpp")
     register_cluster(app, exit_status);
-#endif
-#if __has_include("app/cmd_journal.hpp")
     register_journal(app, exit_status);
-#endif
-#if __has_include("app/cmd_measure.hpp")
     register_measure(app, exit_status);
-#endif
-#if __has_include("app/cmd_job.hpp")
     register_job(app, exit_status);
-#endif
-#if __has_include("app/cmd_supervise.hpp")
     register_supervise(app, exit_status);
-#endif
-#if __has_include("app/cmd_table.hpp")
     register_table(app, exit_status);
-#endif
-#if __has_include("app/cmd_lab.hpp")
     register_lab(app, exit_status);
-#endif
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

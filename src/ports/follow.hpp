@@ -32,8 +32,9 @@ struct ServerSessions {
 
 struct BarrierResult {
     std::uint64_t sessions_closed = 0;
-    // What may still run on the servers after our sockets are closed: the sessions that the fence closed, and those that
-    // ended before it with a statement under way (its client went away) and were not reported by an earlier barrier.
+    // What may still run on the servers after our sockets are closed: the sessions that the fence closed, and those
+    // that ended before it with a statement under way (its client went away) and were not reported by an earlier
+    // barrier.
     std::vector<ServerSessions> server_sessions;
 };
 

@@ -22,8 +22,8 @@ class Client {
     // token: sent as "Authorization: Bearer …" when not empty; never printed.
     explicit Client(std::string base_url, std::string token = {});
 
-    // target begins with '/'. Errors: Unavailable (nobody listens), Timeout (nothing was sent), UnknownOutcome (sent, but
-    // no whole answer within `timeout`). Any HTTP status is a Reply, not an error. Bodies over 64 MiB are an error.
+    // target begins with '/'. Errors: Unavailable (nobody listens), Timeout (nothing was sent), UnknownOutcome (sent,
+    // but no whole answer within `timeout`). Any HTTP status is a Reply, not an error. Bodies over 64 MiB are an error.
     base::Result<Reply> request(std::string_view method, std::string_view target, std::string_view body,
                                 base::Duration timeout) const;
     // The same with JSON in and out: a status of 400 or more becomes an Error with the kind and message that the server

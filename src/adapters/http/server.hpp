@@ -1,6 +1,6 @@
 #pragma once
-// A small HTTP/1.1 server over TCP or a unix socket (Boost.Beast inside). Handlers are plain blocking functions that run
-// on a bounded pool of threads, so that a slow one never stops the others.
+// A small HTTP/1.1 server over TCP or a unix socket (Boost.Beast inside). Handlers are plain blocking functions that
+// run on a bounded pool of threads, so that a slow one never stops the others.
 
 #include <functional>
 #include <map>
@@ -34,7 +34,7 @@ Response error_response(const base::Error& error);
 using Handler = std::function<Response(const Request&)>;
 
 struct ServerOptions {
-    std::string listen;            // "127.0.0.1:7070" or "unix:/run/x/api.sock" (mode 0600; a stale socket is replaced)
+    std::string listen;  // "127.0.0.1:7070" or "unix:/run/x/api.sock" (mode 0600; a stale socket is replaced)
     std::size_t connections_max = 256;  // more wait in the kernel's queue
     std::size_t threads = 8;            // handlers that run at once
     std::size_t body_max_bytes = 4 << 20;

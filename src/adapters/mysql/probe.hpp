@@ -29,8 +29,8 @@ class Probes final : public ports::MemberProbes {
     // Stops and joins; a probe under way is cancelled.
     ~Probes() override;
 
-    // Makes the cluster's probes those of the configuration: members that stay as they were keep their connection, those
-    // that changed their cadence. New ones rest until they are given one.
+    // Makes the cluster's probes those of the configuration: members that stay as they were keep their connection,
+    // those that changed their cadence. New ones rest until they are given one.
     void configure(const clusters::ClusterConfig& config);
     void remove(const std::string& cluster);
 
