@@ -109,38 +109,40 @@ std::vector<std::string> default_environment() {
     return {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "HOME=/root"};
 }
 
-Reaper::Reaper() : thread_([this] { loop(); }) {}
+Reaper::Reaper() {
+    // It may sit in waitid() until the next child ends; as nothing waits for its result by then, it may stay there.
+    std::thread([state = state_] { loop(state); }).detach();
+}
 
 Reaper::~Reaper() {
     {
-        const std::lock_guard lock(mutex_);
-        stopping_ = true;
+        const std::lock_guard lock(state_->mutex);
+        state_->stopping = true;
     }
-    changed_.notify_all();
-    // The loop may sit in waitid() until the next child ends; as nothing waits for its result, it may stay there.
-    thread_.detach();
+    state_->changed.notify_all();
 }
 
-void Reaper::loop() {
+void Reaper::loop(const std::shared_ptr<State>& state) {
     for (;;) {
         siginfo_t info{};
         const int result = ::waitid(P_ALL, 0, &info, WEXITED | WNOWAIT);
-        std::unique_lock lock(mutex_);
-        if (stopping_) return;
+        std::unique_lock lock(state->mutex);
+        if (state->stopping) return;
         if (result != 0) {
             if (errno != ECHILD) continue;
             // No child now. Orphans come without notice, so look again soon even if nothing is spawned.
-            const auto before = spawned_;
-            changed_.wait_for(lock, std::chrono::milliseconds(200), [&] { return stopping_ || spawned_ != before; });
-            if (stopping_) return;
+            const auto before = state->spawned;
+            state->changed.wait_for(lock, std::chrono::milliseconds(200),
+                                    [&] { return state->stopping || state->spawned != before; });
+            if (state->stopping) return;
             continue;
         }
         int status = 0;
         if (::waitpid(info.si_pid, &status, 0) != info.si_pid) continue;
-        const auto found = waiting_.find(info.si_pid);
-        if (found == waiting_.end()) continue;
+        const auto found = state->waiting.find(info.si_pid);
+        if (found == state->waiting.end()) continue;
         const auto on_exit = std::move(found->second);
-        waiting_.erase(found);
+        state->waiting.erase(found);
         lock.unlock();
         Exit exit;
         if (WIFEXITED(status)) exit.code = WEXITSTATUS(status);
@@ -163,14 +165,14 @@ base::Result<pid_t> Reaper::spawn(const SpawnOptions& options, std::function<voi
     pid_t pid = -1;
     {
         // Held until the child is known, so that the reaper can't miss its end.
-        const std::lock_guard lock(mutex_);
+        const std::lock_guard lock(state_->mutex);
         pid = ::fork();
         if (pid == 0) become(options, program.c_str(), argv.data(), environment.data(), null_fd.get(), report[1]);
         if (pid < 0) return errno_error("can't start " + program);
-        waiting_[pid] = std::move(on_exit);
-        ++spawned_;
+        state_->waiting[pid] = std::move(on_exit);
+        ++state_->spawned;
     }
-    changed_.notify_all();
+    state_->changed.notify_all();
     report_out.reset();
     int code = 0;
     if (::read(report_in.get(), &code, sizeof code) == sizeof code)

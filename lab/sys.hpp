@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <sys/types.h>
@@ -77,14 +78,17 @@ class Reaper {
     base::Result<std::string> run(SpawnOptions options, const std::string& input, base::Duration timeout);
 
   private:
-    void loop();
+    // Shared with the thread, which may outlive the reaper for as long as it sits in waitid().
+    struct State {
+        std::mutex mutex;
+        std::condition_variable changed;
+        std::map<pid_t, std::function<void(Exit)>> waiting;
+        std::size_t spawned = 0;
+        bool stopping = false;
+    };
+    static void loop(const std::shared_ptr<State>& state);
 
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    std::map<pid_t, std::function<void(Exit)>> waiting_;
-    std::size_t spawned_ = 0;
-    bool stopping_ = false;
-    std::thread thread_;
+    const std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 
 // A new network namespace with its loopback up; it lives as long as the descriptor or a process in it.
