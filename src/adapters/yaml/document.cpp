@@ -248,8 +248,13 @@ void UniqueNames::add(Reader& reader, const std::string& key, const std::string&
 }
 
 base::Result<Document> Document::load(const std::string& path) {
-    SB_TRY(const std::string text, base::read_file(path, size_max_bytes));
-    return parse(text, path);
+    auto text = base::read_file(path, size_max_bytes);
+    if (!text) {
+        // To whoever runs a command, a configuration that can't be read is a wrong configuration, whatever the reason.
+        text.error().kind = ErrorKind::InvalidConfig;
+        return tl::unexpected<base::Error>(std::move(text).error());
+    }
+    return parse(*text, path);
 }
 
 base::Result<Document> Document::parse(const std::string& text, const std::string& file) {

@@ -87,7 +87,7 @@ class UniqueNames {
 
 class Document {
   public:
-    // At most 4 MiB. Errors: NotFound/Unavailable with the path, InvalidConfig "FILE:LINE: …" for a syntax error.
+    // At most 4 MiB. Errors: InvalidConfig, with the path and the reason, or "FILE:LINE: …" for a syntax error.
     static base::Result<Document> load(const std::string& path);
     static base::Result<Document> parse(const std::string& text, const std::string& file);
 

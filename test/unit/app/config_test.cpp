@@ -134,6 +134,13 @@ TEST_F(ConfigTest, the_api_listens_on_this_machine_alone) {
                 testing::ElementsAre("1: api.listen: expected ADDRESS:PORT or unix:PATH, found 'nowhere'"));
 }
 
+TEST_F(ConfigTest, a_file_that_is_not_there_is_a_configuration_fault) {
+    const auto missing = load_config("/nonexistent/signalbox.yaml");
+    ASSERT_FALSE(missing);
+    EXPECT_EQ(base::exit_code(missing.error().kind), 2);
+    EXPECT_THAT(missing.error().text(), testing::HasSubstr("/nonexistent/signalbox.yaml"));
+}
+
 TEST_F(ConfigTest, a_members_address_is_no_name) {
     EXPECT_THAT(faults("clusters:\n  - name: o\n    user: u\n    members: [{name: a, address: \"db1.local:3306\"}]\n"),
                 testing::ElementsAre(testing::HasSubstr("'db1.local' is a name; expected an IP address")));
