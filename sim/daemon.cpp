@@ -345,13 +345,14 @@ void World::fence_shard(std::size_t s, std::uint64_t epoch, std::uint64_t proces
     Barrier& barrier = barriers_[epoch];
     for (Client& client : clients_) {
         if (client.shard != static_cast<int>(s) || !client.session.open || client.session.epoch >= epoch) continue;
-        barrier.result.server_sessions.push_back({name(client.session.member), {client.session.connection}});
+        barrier.result.server_sessions.push_back({name(client.session.member), {{client.session.connection, {}}}});
         ++barrier.result.sessions_closed;
         if (client.session.inflight != 0) ++outcome_.unknown;
         client.session = {};
     }
     // What ended on its own may still run over there.
-    for (auto& [connection, member] : ended_[s]) barrier.result.server_sessions.push_back({name(member), {connection}});
+    for (auto& [connection, member] : ended_[s])
+        barrier.result.server_sessions.push_back({name(member), {{connection, {}}}});
     ended_[s].clear();
     if (++barrier.acks < shards_.size()) return;
     const ports::BarrierDone done{config_.name, epoch, barrier.result};
@@ -410,7 +411,7 @@ void World::check_route(std::uint64_t epoch, int index) {
 }
 
 void World::kill(const std::string&, std::uint64_t epoch, const std::string& member,
-                 const std::vector<std::uint64_t>& ids, Duration deadline) {
+                 const std::vector<clusters::ServerSession>& ids, Duration deadline) {
     if (!port_call()) return;
     const int index = member_of(member);
     const bool reached = serves(index) && linked(daemon_node_, index) && linked(index, daemon_node_) &&
@@ -421,7 +422,8 @@ void World::kill(const std::string&, std::uint64_t epoch, const std::string& mem
         ports::SessionsKilled done{config_.name, epoch, name(index), 0, 0};
         if (reached && serves(index)) {
             std::erase_if(members_[index].running, [&](const Statement& statement) {
-                return std::find(ids.begin(), ids.end(), statement.connection) != ids.end();
+                return std::any_of(ids.begin(), ids.end(),
+                                   [&](const auto& session) { return session.connection_id == statement.connection; });
             });
             done.killed = ids.size();
         } else {

@@ -174,6 +174,7 @@ class World final : ports::EpochStore, ports::Journal, ports::MemberProbes, port
     base::Status store_position(const std::string& cluster, std::uint64_t epoch, const std::string& position) override;
     base::Result<std::int64_t> append(const ports::JournalEntry& entry, ports::Durability durability) override;
     base::Result<std::vector<ports::JournalEntry>> read(const ports::JournalQuery& query) override;
+    void configure(const clusters::ClusterConfig&) override {}
     void set_cadence(const std::string& cluster, const std::string& member, Duration interval,
                      Duration deadline) override;
     void wake(const std::string& cluster) override;
@@ -181,8 +182,10 @@ class World final : ports::EpochStore, ports::Journal, ports::MemberProbes, port
     void fence(const std::string& cluster, std::uint64_t epoch) override;
     void route(const std::string& cluster, std::uint64_t epoch, const std::string& member,
                const base::HostPort& address) override;
+    void set_readers(const std::string&, const std::string&, const std::vector<routing::ReaderTarget>&) override {}
+    std::uint64_t writer_sessions(const std::string&) const override { return 0; }
     void kill(const std::string& cluster, std::uint64_t epoch, const std::string& member,
-              const std::vector<std::uint64_t>& connection_ids, Duration deadline) override;
+              const std::vector<clusters::ServerSession>& sessions, Duration deadline) override;
 
     Options options_;
     base::Prng prng_;

@@ -59,7 +59,7 @@ class Follower {
     std::vector<base::Error> retry();
 
     std::shared_ptr<const Snapshot> snapshot() const;
-    std::vector<relay::EndpointStats> endpoints() const { return relay_->stats(); }
+    std::vector<ports::EndpointStats> endpoints() const { return relay_->stats(); }
     // Why endpoints are not open, by name.
     std::map<std::string, std::string> unopened() const;
 

@@ -9,7 +9,7 @@ namespace {
 namespace json = base::json;
 using prometheus_text::Page;
 
-json::object to_json(const relay::EndpointStats& stats, const ClusterFigures* cluster) {
+json::object to_json(const ports::EndpointStats& stats, const ClusterFigures* cluster) {
     const bool routed = cluster != nullptr && !cluster->held && !cluster->writer.empty();
     return {{"name", stats.endpoint},
             {"cluster", stats.cluster},
@@ -57,7 +57,7 @@ void add_clusters(Page& page, const Snapshot& snapshot) {
     }
 }
 
-void add_endpoint(Page& page, const relay::EndpointStats& stats) {
+void add_endpoint(Page& page, const ports::EndpointStats& stats) {
     const prometheus_text::Labels labels{{"endpoint", stats.endpoint}, {"cluster", stats.cluster}};
     page.gauge("signalbox_endpoint_sessions", "Client connections now, held ones included", labels,
                as_double(stats.sessions));

@@ -74,7 +74,7 @@ void ClusterLoop::handle(const ClusterEvent& event, MonoTime now, WallTime wall)
     } else if (const auto* barrier = std::get_if<ports::BarrierDone>(&event)) {
         in::BarrierDone done{barrier->epoch, barrier->result.sessions_closed, {}};
         for (const ports::ServerSessions& one : barrier->result.server_sessions) {
-            done.server_sessions.emplace_back(one.member, one.connection_ids);
+            done.server_sessions.emplace_back(one.member, one.sessions);
         }
         inputs_.emplace_back(std::move(done));
     } else if (const auto* killed = std::get_if<ports::SessionsKilled>(&event)) {
@@ -127,7 +127,7 @@ void ClusterLoop::execute(const clusters::Action& action, MonoTime now, WallTime
             } else if constexpr (std::is_same_v<T, act::Fence>) {
                 ports_.routes.fence(cluster.name, one.epoch);
             } else if constexpr (std::is_same_v<T, act::KillSessions>) {
-                ports_.killer.kill(cluster.name, one.epoch, one.member, one.connection_ids, cluster.kill_deadline);
+                ports_.killer.kill(cluster.name, one.epoch, one.member, one.sessions, cluster.kill_deadline);
             } else if constexpr (std::is_same_v<T, act::Route>) {
                 ports_.routes.route(cluster.name, one.epoch, one.member, one.address);
             } else {

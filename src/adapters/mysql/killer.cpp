@@ -56,10 +56,10 @@ void Killer::reap() {
 }
 
 void Killer::kill(const std::string& cluster, std::uint64_t epoch, const std::string& member,
-                  const std::vector<std::uint64_t>& connection_ids, base::Duration deadline) {
+                  const std::vector<clusters::ServerSession>& sessions, base::Duration deadline) {
     const std::lock_guard guard(mutex_);
     reap();
-    ports::SessionsKilled outcome{cluster, epoch, member, 0, connection_ids.size()};
+    ports::SessionsKilled outcome{cluster, epoch, member, 0, sessions.size()};
     const auto found = clusters_.find(cluster);
     const clusters::MemberConfig* target = nullptr;
     if (found != clusters_.end()) {
@@ -71,8 +71,12 @@ void Killer::kill(const std::string& cluster, std::uint64_t epoch, const std::st
         on_killed_(std::move(outcome));
         return;
     }
+    std::vector<std::uint64_t> known;
+    for (const clusters::ServerSession& session : sessions) {
+        if (session.connection_id != 0) known.push_back(session.connection_id);
+    }
     Job& job = jobs_.emplace_back();
-    job.thread = std::thread([this, &job, outcome, deadline, ids = connection_ids,
+    job.thread = std::thread([this, &job, outcome, deadline, ids = std::move(known),
                               params = connect_params(found->second, *target)]() mutable {
         outcome.killed = kill_connections(params, std::move(ids), deadline);
         outcome.failed -= outcome.killed;

@@ -28,7 +28,7 @@ class Killer final : public ports::SessionKiller {
     // A connection counts as killed when the server says that it knows it no more (error 1094), not when it was told
     // to. More than kills_max at once, and members that nobody configured, fail at once.
     void kill(const std::string& cluster, std::uint64_t epoch, const std::string& member,
-              const std::vector<std::uint64_t>& connection_ids, base::Duration deadline) override;
+              const std::vector<clusters::ServerSession>& sessions, base::Duration deadline) override;
 
     static constexpr std::size_t kills_max = 64;
 

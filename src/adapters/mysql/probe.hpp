@@ -29,9 +29,8 @@ class Probes final : public ports::MemberProbes {
     // Stops and joins; a probe under way is cancelled.
     ~Probes() override;
 
-    // Makes the cluster's probes those of the configuration: members that stay as they were keep their connection,
-    // those that changed their cadence. New ones rest until they are given one.
-    void configure(const clusters::ClusterConfig& config);
+    // Members that changed keep their cadence.
+    void configure(const clusters::ClusterConfig& config) override;
     void remove(const std::string& cluster);
 
     void set_cadence(const std::string& cluster, const std::string& member, base::Duration interval,

@@ -44,8 +44,7 @@ void merge(ports::BarrierResult& total, ports::BarrierResult part) {
         if (same == total.server_sessions.end()) {
             total.server_sessions.push_back(std::move(sessions));
         } else {
-            same->connection_ids.insert(same->connection_ids.end(), sessions.connection_ids.begin(),
-                                        sessions.connection_ids.end());
+            same->sessions.insert(same->sessions.end(), sessions.sessions.begin(), sessions.sessions.end());
         }
     }
 }
@@ -176,12 +175,12 @@ void Relay::update(const routing::EndpointConfig& config) {
     if (found != impl_->listeners.end()) found->second->endpoint->limit(config);
 }
 
-std::vector<EndpointStats> Relay::stats() const {
+std::vector<ports::EndpointStats> Relay::stats() const {
     const std::lock_guard guard(impl_->mutex);
-    std::vector<EndpointStats> all;
+    std::vector<ports::EndpointStats> all;
     for (const auto& [name, listener] : impl_->listeners) {
         const Endpoint& endpoint = *listener->endpoint;
-        EndpointStats& stats = all.emplace_back();
+        ports::EndpointStats& stats = all.emplace_back();
         stats.endpoint = name;
         stats.cluster = endpoint.cluster;
         stats.address = endpoint.address;
@@ -225,6 +224,17 @@ void Relay::route(const std::string& cluster, std::uint64_t epoch, const std::st
     if (!impl_->advance(cluster, epoch)) return;
     const Route route{epoch, true, std::make_shared<const std::string>(member), address.host, address.port};
     for (const auto& shard : impl_->shards) shard->route(cluster, route);
+}
+
+void Relay::set_readers(const std::string&, const std::string&, const std::vector<routing::ReaderTarget>&) {}
+
+std::uint64_t Relay::writer_sessions(const std::string& cluster) const {
+    const std::lock_guard guard(impl_->mutex);
+    std::uint64_t count = 0;
+    for (const auto& [name, listener] : impl_->listeners) {
+        if (listener->endpoint->cluster == cluster) count += listener->endpoint->sessions - listener->endpoint->held;
+    }
+    return count;
 }
 
 }  // namespace signalbox::relay

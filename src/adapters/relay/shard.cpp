@@ -123,13 +123,13 @@ ports::BarrierResult Shard::close_older(ClusterRoutes& routes, std::uint64_t epo
     if (epoch < routes.route.epoch) return result;
     routes.route.epoch = epoch;
     routes.route.open = false;
-    std::map<std::string, std::vector<std::uint64_t>> by_member;
+    std::map<std::string, std::vector<clusters::ServerSession>> by_member;
     for (Session* session : routes.sessions) {
         const bool reaches_server = session->phase == Phase::Connecting || session->phase == Phase::Relaying;
         if (!reaches_server || session->epoch >= epoch || session->fenced) continue;
         session->fenced = true;
         session->reset_server();
-        if (session->connection_id != 0) by_member[*session->member].push_back(session->connection_id);
+        if (session->connection_id != 0) by_member[*session->member].push_back({session->connection_id, {}});
         // A client whose connect was under way has seen nothing of the former writer yet: it waits for the next one.
         if (session->phase == Phase::Connecting) continue;
         session->close_client();
@@ -139,7 +139,7 @@ ports::BarrierResult Shard::close_older(ClusterRoutes& routes, std::uint64_t epo
     }
     forget_ended(routes);
     while (!routes.ended.empty() && routes.ended.front().epoch < epoch) {
-        by_member[*routes.ended.front().member].push_back(routes.ended.front().connection_id);
+        by_member[*routes.ended.front().member].push_back({routes.ended.front().connection_id, {}});
         routes.ended.pop_front();
     }
     for (auto& [member, ids] : by_member) result.server_sessions.push_back({member, std::move(ids)});

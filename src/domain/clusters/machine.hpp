@@ -45,7 +45,7 @@ struct Stored {
 struct BarrierDone {
     std::uint64_t epoch = 0;
     std::uint64_t sessions_closed = 0;
-    std::vector<std::pair<std::string, std::vector<std::uint64_t>>> server_sessions;  // per member, connection ids
+    std::vector<std::pair<std::string, std::vector<ServerSession>>> server_sessions;  // per member
 };
 struct SessionsKilled {
     std::uint64_t epoch = 0;
@@ -96,7 +96,7 @@ struct Fence {
 struct KillSessions {
     std::uint64_t epoch = 0;
     std::string member;
-    std::vector<std::uint64_t> connection_ids;
+    std::vector<ServerSession> sessions;
 };
 struct Route {
     std::uint64_t epoch = 0;
@@ -211,7 +211,7 @@ class Machine {
     std::set<std::uint64_t> fences_open_;  // of this switch and the abandoned ones before it, not acknowledged yet
     base::MonoTime fence_at_{};
     std::uint64_t sessions_closed_ = 0;
-    std::map<std::string, std::set<std::uint64_t>> leftovers_;  // may still run on servers
+    std::map<std::string, std::set<ServerSession>> leftovers_;  // may still run on servers
     std::set<std::string> kills_open_;
     std::set<std::string> gone_;  // refused since they were last routed to: their connection ids may mean others now
     base::MonoTime kill_deadline_{};

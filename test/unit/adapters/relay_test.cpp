@@ -167,7 +167,7 @@ class RelayTest : public testing::Test {
         const std::lock_guard guard(mutex_);
         return hints_.size();
     }
-    EndpointStats stats() { return relay_.stats().at(0); }
+    ports::EndpointStats stats() { return relay_.stats().at(0); }
     template <typename Condition>
     bool eventually(Condition condition) {
         const auto until = std::chrono::steady_clock::now() + patience;
@@ -280,7 +280,8 @@ TEST_F(RelayTest, a_fence_ends_every_session_of_an_older_epoch_and_names_the_ser
     EXPECT_EQ(done.result.sessions_closed, 3U);
     ASSERT_THAT(done.result.server_sessions, SizeIs(1));
     EXPECT_EQ(done.result.server_sessions[0].member, "a");
-    auto ids = done.result.server_sessions[0].connection_ids;
+    std::vector<std::uint64_t> ids;
+    for (const auto& session : done.result.server_sessions[0].sessions) ids.push_back(session.connection_id);
     std::sort(ids.begin(), ids.end());
     EXPECT_THAT(ids, ElementsAre(11U, 12U, 13U));
     for (const Peer* client : {&client_1, &client_2, &client_3}) EXPECT_TRUE(client->ended());
@@ -386,7 +387,8 @@ TEST_F(RelayTest, a_fence_names_the_connection_of_a_client_that_vanished_but_not
     }
     const auto done = fence(2);
     ASSERT_THAT(done.result.server_sessions, SizeIs(1));
-    EXPECT_THAT(done.result.server_sessions[0].connection_ids, ElementsAre(11U));
+    ASSERT_THAT(done.result.server_sessions[0].sessions, SizeIs(1));
+    EXPECT_EQ(done.result.server_sessions[0].sessions[0].connection_id, 11U);
     EXPECT_THAT(fence(3).result.server_sessions, SizeIs(0));
 }
 

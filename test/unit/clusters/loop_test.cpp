@@ -35,13 +35,16 @@ struct World final : ports::EpochStore, ports::Journal, ports::MemberProbes, por
         cadence[member] = interval;
     }
     void wake(const std::string&) override { ++wakes; }
+    void configure(const clusters::ClusterConfig&) override {}
+    void set_readers(const std::string&, const std::string&, const std::vector<routing::ReaderTarget>&) override {}
+    std::uint64_t writer_sessions(const std::string&) const override { return 0; }
     void hold(const std::string&, std::uint64_t) override { calls.emplace_back("hold"); }
     void fence(const std::string&, std::uint64_t epoch) override { calls.push_back(fmt::format("fence {}", epoch)); }
     void route(const std::string&, std::uint64_t epoch, const std::string&, const base::HostPort& address) override {
         calls.push_back(fmt::format("route {} {}", epoch, address.text()));
     }
-    void kill(const std::string&, std::uint64_t, const std::string& member, const std::vector<std::uint64_t>& ids,
-              base::Duration) override {
+    void kill(const std::string&, std::uint64_t, const std::string& member,
+              const std::vector<clusters::ServerSession>& ids, base::Duration) override {
         calls.push_back(fmt::format("kill {} {}", member, ids.size()));
     }
     std::optional<ports::EpochRecord> record;
@@ -88,7 +91,7 @@ TEST_F(Loop, a_failover_is_executed_in_order_and_leaves_its_timeline) {
     now += 20ms;
     tell(1, writer(1));
     now += 3ms;
-    give(ports::BarrierDone{"orders", 2, {5, {{"a", {1, 2}}}}});
+    give(ports::BarrierDone{"orders", 2, {5, {{"a", {{1, {}}, {2, {}}}}}}});
     EXPECT_EQ(world.calls, (std::vector<std::string>{"hold", "store 2 b false", "fence 2", "store 2 b true",
                                                      "route 2 10.0.0.2:3306"}));
     ASSERT_EQ(loop.failovers().size(), 2U);

@@ -22,7 +22,7 @@ std::vector<std::string> deeds(const Bench& bench) {
         } else if (const auto* fence = std::get_if<action::Fence>(&action)) {
             out.push_back(fmt::format("fence {}", fence->epoch));
         } else if (const auto* kill = std::get_if<action::KillSessions>(&action)) {
-            out.push_back(fmt::format("kill {} {}", kill->member, kill->connection_ids.size()));
+            out.push_back(fmt::format("kill {} {}", kill->member, kill->sessions.size()));
         } else if (const auto* route = std::get_if<action::Route>(&action)) {
             out.push_back(fmt::format("route {} {}", route->epoch, route->member));
         } else if (std::holds_alternative<action::Hold>(action)) {
@@ -55,7 +55,7 @@ TEST(Machine, a_dead_writer_is_followed_by_a_promoted_one_in_the_right_order_wit
     bench.fail(0, ProbeFailureKind::Reset);
     EXPECT_TRUE(bench.machine.held());
     EXPECT_EQ(deeds(bench), std::vector<std::string>{"hold"});
-    bench.barrier.server_sessions = {{"a", {7, 8}}};
+    bench.barrier.server_sessions = {{"a", {{7, {}}, {8, {}}}}};
     bench.tell(2, reader(2, 0, "0-1-100", false));
     bench.tell(1, writer(1));
     EXPECT_EQ(deeds(bench), (std::vector<std::string>{"hold", "intent 2 b", "fence 2", "active 2 b", "route 2 b"}));
@@ -64,7 +64,7 @@ TEST(Machine, a_dead_writer_is_followed_by_a_promoted_one_in_the_right_order_wit
 
 TEST(Machine, what_still_runs_on_a_former_writer_that_answers_is_killed_before_the_commit) {
     Bench bench = following();
-    bench.barrier.server_sessions = {{"a", {7, 8}}};
+    bench.barrier.server_sessions = {{"a", {{7, {}}, {8, {}}}}};
     bench.now += 10ms;
     bench.tell(0, reader(0, 1, "0-1-100"));
     bench.tell(1, writer(1));
@@ -77,7 +77,7 @@ TEST(Machine, what_still_runs_on_a_former_writer_that_answers_is_killed_before_t
 
 TEST(Machine, a_killer_that_does_not_answer_is_waited_for_until_its_deadline) {
     Bench bench = following();
-    bench.barrier.server_sessions = {{"a", {7}}};
+    bench.barrier.server_sessions = {{"a", {{7, {}}}}};
     bench.now += 10ms;
     bench.tell(0, reader(0, 1));
     bench.tell(1, writer(1));
