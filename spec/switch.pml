@@ -11,7 +11,7 @@
 #define FAULTS 3
 #endif
 #ifndef EPOCHS
-#define EPOCHS 12 /* numbers that the masks can hold; the claim bounds_suffice says that no run needs more */
+#define EPOCHS 12 /* numbers; the masks can hold 14; the claim bounds_suffice says that no run needs more */
 #endif
 #ifndef ONLY
 #define ONLY 0 /* the number of the one claim that is looked at; 0: all */
@@ -53,15 +53,18 @@ bool planned;         /* the candidate is the target of a switchover */
 byte leftovers;       /* members where something may still run, as the fences reported */
 byte kills_open;
 bool traffic_fenced_only;
+bool unfenced;        /* a shard said so in the barrier of this switch */
 byte proof;           /* members that were proven since the start */
 byte acked[2];
 
 /* The data plane. Shard 0 is a relay thread and dies with the follower. Shard 1 is what outlives it (kernel rules, a
- * target group): its flows and its rule stay, and one command of the dead process may still arrive, whenever it likes. */
+ * target group): its flows and its rule stay, and one command of the dead process may still arrive, whenever it likes.
+ * It may also miss its deadline for a fence: then it says so in its acknowledgement, and carries the fence out later. */
 chan queue[2] = [QUEUE] of {mtype, byte, byte};
 bool straggling;
 mtype straggler;
 byte straggler_epoch, straggler_member;
+byte fence_due; /* the fence that shard 1 still has to carry out; 0: none */
 byte at_epoch[2], to_member[2];
 bool open[2];
 short sessions[2]; /* mask by epoch */
@@ -74,7 +77,8 @@ byte running;                  /* members where a statement of a session runs th
 
 /* The claims, with their numbers. */
 #define CLAIM(number, name, condition) name = (condition); assert(name || (ONLY && ONLY != number))
-hidden byte no_older_session,    /* 1: none of an epoch < n is open on any shard when n is routed, nor opens later */
+hidden byte no_older_session,    /* 1: none of an epoch < n is open when n is routed, nor opens later, on any shard that has
+                                     not said that it could not fence */
     number_has_one_member,       /* 2: an epoch number is never used for two members */
     epochs_grow,                 /* 3: routed epochs grow, also across crashes */
     one_member_per_epoch,        /* 4: at most one member gets traffic in an epoch */
@@ -89,6 +93,7 @@ hidden byte no_older_session,    /* 1: none of an epoch < n is open on any shard
 #define CLAIMS(m) (seen[m] >= OLD)
 #define PROVEN(m) (CLAIMS(m) && (seen[m] == NEWEST || !CLAIMS(3 - m)))
 #define OLDER_SESSIONS(e) ((sessions[0] | sessions[1]) & (BIT(e) - 1))
+#define OLDER_FENCED_SESSIONS(e) ((sessions[0] | (fence_due -> 0 : sessions[1])) & (BIT(e) - 1))
 #define ROOM (len(queue[0]) < QUEUE && len(queue[1]) < QUEUE)
 
 inline judge() {
@@ -112,6 +117,7 @@ inline begin(whom, by_plan) {
     planned = by_plan;
     resumable = false;
     traffic_fenced_only = false;
+    unfenced = false;
     if
     :: !by_plan -> proof = proof | BIT(whom)
     :: else -> skip
@@ -160,7 +166,10 @@ inline abandon(then) {
 inline forget_before(e) {
     number = 1;
     do
-    :: number < e -> fenced_for[number] = 0; traffic_of[number] = 0; number++
+    :: number < e ->
+        fenced_for[number] = 0;
+        traffic_of[number] = ((sessions[1] & BIT(number)) -> traffic_of[number] : 0);
+        number++
     :: else -> break
     od;
     number = 0
@@ -169,7 +178,7 @@ inline forget_before(e) {
 inline route_writer() {
     d_step {
         CLAIM(5, active_is_durable, stored_active && stored_epoch == epoch && stored_member == writer);
-        CLAIM(1, no_older_session, OLDER_SESSIONS(epoch) == 0);
+        CLAIM(1, no_older_session, OLDER_FENCED_SESSIONS(epoch) == 0);
         CLAIM(6, proven_since_start, (proof & BIT(writer)) != 0);
         CLAIM(3, epochs_grow, epoch > last_routed || (epoch == last_routed && writer == last_writer));
         last_routed = epoch;
@@ -181,7 +190,11 @@ inline route_writer() {
 }
 
 inline kill_leftovers() {
+#ifdef HIDE_UNFENCED
     traffic_fenced_only = former_unknown;
+#else
+    traffic_fenced_only = former_unknown || unfenced;
+#endif
     kills_open = 0;
 #ifndef NO_KILL
     if
@@ -211,6 +224,7 @@ inline crash() {
     state = STARTING;
     seen[1] = UNASKED; seen[2] = UNASKED; proven = 0;
     first_load = true; resumable = false; former_unknown = false; planned = false; traffic_fenced_only = false;
+    unfenced = false;
     highest = 0; epoch = 0; writer = 0; pending = 0; candidate = 0;
     leftovers = 0; kills_open = 0; proof = 0; running = 0;
     acked[0] = 0; acked[1] = 0;
@@ -335,7 +349,13 @@ end:
     :: atomic { state == KILLING && kills_open == 0 && (planned || proven == candidate) ->
         state = (planned -> PROMOTING : COMMITTING) }
 
+#ifdef PROMOTE_UNFENCED
     :: atomic { state == PROMOTING ->
+#else
+    /* Nobody has failed: a wish is no reason to leave traffic behind on the former writer. */
+    :: atomic { state == PROMOTING && unfenced -> abandon(FENCED) }
+    :: atomic { state == PROMOTING && !unfenced ->
+#endif
         CLAIM(8, promoted_after_the_fence, OLDER_SESSIONS(pending) == 0);
         if
         :: newest = candidate; claims = claims | BIT(candidate)
@@ -347,7 +367,7 @@ end:
         state = COMMITTING }
 
     :: atomic { state == COMMITTING ->
-        CLAIM(7, killed_or_said_so, traffic_fenced_only || running == 0);
+        CLAIM(7, killed_or_said_so, traffic_fenced_only || (running == 0 && !fence_due));
 #ifdef ROUTE_BEFORE_COMMIT
         state = COMMITTED
 #else
@@ -358,7 +378,7 @@ end:
         epoch = pending;
         writer = candidate;
         former_unknown = false;
-        pending = 0; candidate = 0; planned = false; traffic_fenced_only = false;
+        pending = 0; candidate = 0; planned = false; traffic_fenced_only = false; unfenced = false;
         leftovers = 0; running = 0;
         route_writer() }
     od
@@ -390,7 +410,7 @@ end:
     :: atomic { timeout ->
         CLAIM(9, writer_is_routed, state == FOLLOWING && writer == newest &&
             open[0] && at_epoch[0] == epoch && to_member[0] == newest &&
-            open[1] && at_epoch[1] == epoch && to_member[1] == newest) };
+            open[1] && at_epoch[1] == epoch && to_member[1] == newest && OLDER_SESSIONS(epoch) == 0) };
         break
     od
 }
@@ -409,7 +429,9 @@ inline apply(s, what, e, m, ours) {
         to_member[s] = m;
         open[s] = (what == ROUTE);
         if
-        :: what == FENCE -> close_older(s, e, ours)
+        :: what == FENCE ->
+            close_older(s, e, ours);
+            fence_due = (s == 1 -> 0 : fence_due)
         :: else -> skip
         fi
     fi;
@@ -441,7 +463,8 @@ inline close_older(s, e, ours) {
 
 /* The first client of the epoch on this shard; more would say the same. */
 inline open_session(s) {
-    CLAIM(1, no_older_session, OLDER_SESSIONS(at_epoch[s]) == 0 && at_epoch[s] >= last_routed);
+    CLAIM(1, no_older_session, (s == 1 && fence_due) ||
+        (OLDER_FENCED_SESSIONS(at_epoch[s]) == 0 && at_epoch[s] >= last_routed));
     CLAIM(4, one_member_per_epoch, traffic_of[at_epoch[s]] == 0 || traffic_of[at_epoch[s]] == to_member[s]);
     traffic_of[at_epoch[s]] = to_member[s];
     sessions[s] = sessions[s] | BIT(at_epoch[s])
@@ -463,6 +486,20 @@ active proctype shard_1() {
 end:
     do
     :: d_step { queue[1]?what, e, m -> apply(1, what, e, m, true); what = 0; e = 0; m = 0 }
+    :: d_step { faults > 0 && queue[1]?[FENCE, _, _] ->
+        faults--;
+        queue[1]?what, e, m;
+        fence_due = e;
+        unfenced = true;
+        acked[1] = e;
+        what = 0; e = 0; m = 0 }
+#ifndef FORGET_FENCE
+    :: d_step { fence_due ->
+        close_older(1, fence_due, false);
+        open[1] = open[1] && at_epoch[1] >= fence_due;
+        at_epoch[1] = (at_epoch[1] >= fence_due -> at_epoch[1] : fence_due);
+        fence_due = 0 }
+#endif
     :: d_step { straggling ->
         apply(1, straggler, straggler_epoch, straggler_member, false);
         straggling = false; straggler = 0; straggler_epoch = 0; straggler_member = 0 }
