@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "adapters/yaml/document.hpp"
+#include "app/config_clusters.hpp"
 #include "app/config_jobs.hpp"
 #include "base/error.hpp"
 #include "domain/clusters/config.hpp"
@@ -27,12 +28,7 @@ struct Config {
     JobsConfig jobs;
 };
 
-// Whether passwords are needed: a command that only asks the daemon has no use for them, nor perhaps the right to them.
-enum class Secrets { Read, Skip };
-
 // Errors: InvalidConfig with one "FILE:LINE: …" per fault, all of them.
 base::Result<Config> load_config(const std::string& path, Secrets secrets = Secrets::Read);
-// A path of the file made relative to the file's folder, unless it is absolute.
-std::string resolve_path(const std::string& config_file, const std::string& path);
 
 }  // namespace signalbox::app

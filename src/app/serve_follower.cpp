@@ -4,6 +4,8 @@
 #include <future>
 #include <spdlog/spdlog.h>
 
+#include "adapters/relay/relay.hpp"
+
 namespace signalbox::app {
 namespace {
 
@@ -16,18 +18,21 @@ base::MonoTime mono_now() { return base::MonoTime(std::chrono::steady_clock::now
 base::WallTime wall_now() { return std::chrono::time_point_cast<base::Duration>(std::chrono::system_clock::now()); }
 
 bool same_place(const routing::EndpointConfig& a, const routing::EndpointConfig& b) {
-    return a.cluster == b.cluster && a.listen == b.listen;
+    return a.cluster == b.cluster && a.role == b.role && a.mode == b.mode && a.listen == b.listen && a.dns == b.dns &&
+           a.target_group == b.target_group;
 }
 
 }  // namespace
 
 Follower::Follower(std::size_t shards, ports::Journal& journal, ports::EpochStore& epochs)
     : journal_(journal), epochs_(epochs) {
+    planes_ = std::make_unique<Planes>([this](ports::BarrierDone done) { post(std::move(done)); });
+    const auto acknowledge = [this](ports::BarrierDone part) { planes_->acknowledged(std::move(part)); };
     relay::RelayOptions options;
     options.shards = shards;
-    options.on_barrier = [this](ports::BarrierDone done) { post(std::move(done)); };
+    options.on_barrier = acknowledge;
     options.on_hint = [this](ports::TrafficHint hint) { post(std::move(hint)); };
-    relay_ = std::make_unique<relay::Relay>(std::move(options));
+    planes_->add(routing::Mode::Stream, std::make_unique<relay::Relay>(std::move(options)));
     probes_ = std::make_unique<mysql::Probes>([this](clusters::Observation seen) { post(std::move(seen)); });
     killer_ = std::make_unique<mysql::Killer>([this](ports::SessionsKilled killed) { post(std::move(killed)); });
     thread_ = std::thread([this] { run(); });
@@ -43,7 +48,7 @@ Follower::~Follower() {
     // The engine is silent from here on; what the others still report falls into a queue that nobody reads.
     probes_.reset();
     killer_.reset();
-    relay_.reset();
+    planes_->stop();
 }
 
 void Follower::post(engine::ClusterEvent event) {
@@ -176,7 +181,7 @@ void Follower::apply_clusters(const std::vector<clusters::ClusterConfig>& cluste
         }
         figures_[config.name];
         auto loop = std::make_unique<engine::ClusterLoop>(
-            config, engine::ClusterPorts{epochs_, journal_, *probes_, *relay_, *killer_});
+            config, engine::ClusterPorts{epochs_, journal_, *probes_, *planes_, *killer_});
         loop->start(mono_now(), wall_now());
         loops_[config.name] = std::move(loop);
     }
@@ -185,7 +190,7 @@ void Follower::apply_clusters(const std::vector<clusters::ClusterConfig>& cluste
                                        [&](const auto& config) { return config.name == entry.first; });
         if (gone) {
             // Should the cluster come back, its clients wait until its writer is proven anew.
-            relay_->hold(entry.first, entry.second->epoch());
+            planes_->hold(entry.first, entry.second->epoch());
             probes_->remove(entry.first);
             figures_.erase(entry.first);
         }
@@ -196,16 +201,16 @@ void Follower::apply_clusters(const std::vector<clusters::ClusterConfig>& cluste
 std::optional<base::Error> Follower::open(const routing::EndpointConfig& endpoint) {
     const auto opened = opened_.find(endpoint.name);
     if (opened != opened_.end() && same_place(opened->second, endpoint)) {
-        relay_->update(endpoint);
+        planes_->update(endpoint);
         opened->second = endpoint;
         return std::nullopt;
     }
-    // On the same address with another cluster, the old one has to make room first.
-    if (opened != opened_.end() && opened->second.listen == endpoint.listen) {
-        relay_->close(endpoint.name);
+    // On the same address, or in another mode, the old one has to make room first.
+    if (opened != opened_.end() && (opened->second.listen == endpoint.listen || opened->second.mode != endpoint.mode)) {
+        planes_->close(opened->second);
         opened_.erase(opened);
     }
-    const auto address = relay_->open(endpoint);
+    const auto address = planes_->open(endpoint);
     const std::lock_guard guard(mutex_);
     if (!address) {
         unopened_[endpoint.name] = address.error().text();
@@ -225,9 +230,11 @@ std::vector<base::Error> Follower::apply(const std::vector<clusters::ClusterConf
         const auto wanted = wanted_.find(entry.first);
         bool gone = wanted == wanted_.end() || wanted->second.cluster != entry.second.cluster;
         for (const auto& [name, other] : wanted_) {
-            gone = gone || (name != entry.first && other.listen.port != 0 && other.listen == entry.second.listen);
+            const bool same_listen = other.listen.port != 0 && other.listen == entry.second.listen;
+            const bool shared = other.mode == routing::Mode::Dns && entry.second.mode == routing::Mode::Dns;
+            gone = gone || (name != entry.first && same_listen && !shared);
         }
-        if (gone) relay_->close(entry.first);
+        if (gone) planes_->close(entry.second);
         return gone;
     });
     {

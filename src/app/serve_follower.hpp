@@ -14,8 +14,8 @@
 #include "adapters/mysql/killer.hpp"
 #include "adapters/mysql/probe.hpp"
 #include "adapters/prometheus/text.hpp"
-#include "adapters/relay/relay.hpp"
 #include "app/config.hpp"
+#include "app/serve_planes.hpp"
 #include "engine/cluster_loop.hpp"
 
 namespace signalbox::app {
@@ -59,7 +59,7 @@ class Follower {
     std::vector<base::Error> retry();
 
     std::shared_ptr<const Snapshot> snapshot() const;
-    std::vector<ports::EndpointStats> endpoints() const { return relay_->stats(); }
+    std::vector<ports::EndpointStats> endpoints() const { return planes_->stats(); }
     // Why endpoints are not open, by name.
     std::map<std::string, std::string> unopened() const;
 
@@ -99,7 +99,7 @@ class Follower {
     base::MonoTime published_{};
     std::string published_state_;
 
-    std::unique_ptr<relay::Relay> relay_;
+    std::unique_ptr<Planes> planes_;
     std::unique_ptr<mysql::Probes> probes_;
     std::unique_ptr<mysql::Killer> killer_;
     std::thread thread_;

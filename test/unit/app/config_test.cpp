@@ -104,7 +104,7 @@ clusters:
     user: x
     members: []
 endpoints:
-  - {name: w, cluster: order, listen: 127.0.0.1:1, role: reader}
+  - {name: w, cluster: order, listen: 127.0.0.1:1, role: leader}
   - {name: w, cluster: orders, listen: 127.0.0.1:1, hold: {time: 3}}
 )"),
                 testing::ElementsAre(
@@ -115,7 +115,8 @@ endpoints:
                     "7: clusters[0].probe.fast: expected a duration from 1ms to 20ms, found '30ms'",
                     testing::StartsWith("9: clusters[0].members[0].address: "),
                     "10: clusters[0].members[1].name: the member 'a' stands already in line 9; names must differ",
-                    "11: clusters[0].members[2].address: 10.0.0.2:3306 is the address of member 'a' already",
+                    "11: clusters[0].members[2].address: 10.0.0.2:3306 is the address of member 'a' of "
+                    "cluster 'orders' already",
                     "12: clusters[1].name: the cluster 'orders' stands already in line 4; names must differ",
                     "14: clusters[1].members: expected at least one member with a name and an address",
                     testing::StartsWith("16: endpoints[0].role: "),
@@ -123,6 +124,75 @@ endpoints:
                     testing::StartsWith("17: endpoints[1].hold.time: "),
                     "17: endpoints[1].name: the endpoint 'w' stands already in line 16; names must differ",
                     "17: endpoints[1].listen: 127.0.0.1:1 is the address of endpoint 'w' already"));
+}
+
+TEST_F(ConfigTest, what_does_not_go_together_is_told) {
+    EXPECT_THAT(
+        faults(R"(clusters:
+  - name: orders
+    engine: mysql
+    user: signalbox
+    database: x
+    tls: verify-full
+    topology: {preset: aurora, query: SELECT 1}
+    switchover: {drain: 1s}
+    members: [{name: a, address: "10.0.0.1:3306"}]
+  - name: other
+    user: signalbox
+    members: [{name: b, address: "10.0.0.1:3306"}]
+endpoints:
+  - {name: k, cluster: orders, mode: kernel, listen: "127.0.0.1:1", hold: {time: 3s}, readers: {max_lag: 1s}}
+  - {name: d, cluster: orders, mode: dns, listen: "127.0.0.1:53"}
+  - {name: t, cluster: orders, mode: target-group, listen: "127.0.0.1:2"}
+  - {name: u, cluster: orders, mode: target-group, target_group: {haproxy: s.sock, backend: b}}
+  - {name: v, cluster: orders, mode: target-group, target_group: {haproxy: s.sock, backend: b}}
+  - {name: r, cluster: orders, role: reader, listen: "127.0.0.1:3", readers: {max_lag: 1s, any_lag: true}}
+)"),
+        testing::ElementsAre(
+            "5: clusters[0].database: is for PostgreSQL alone", "6: clusters[0].tls: verify-full needs tls_ca_file",
+            testing::HasSubstr("expected `preset: aurora` or a `query`, one of the two"),
+            testing::StartsWith("8: clusters[0].switchover.hook: expected the program"),
+            "12: clusters[1].members[0].address: 10.0.0.1:3306 is the address of member 'a' of cluster "
+            "'orders' already",
+            "14: endpoints[0].hold: only `mode: stream` can hold clients",
+            "14: endpoints[0].readers: is for `role: reader`",
+            testing::HasSubstr("15: endpoints[1].dns: expected `dns: {name:"),
+            "16: endpoints[2].listen: a target group listens where its balancer does",
+            testing::HasSubstr("16: endpoints[2].target_group: expected"),
+            testing::ContainsRegex("18: .*is the place of endpoint 'u' already"),
+            "19: endpoints[5].readers.max_lag: give max_lag or any_lag, not both"));
+}
+
+TEST_F(ConfigTest, each_mode_and_engine_is_read) {
+    const std::string text = R"(clusters:
+  - name: pg
+    engine: postgresql
+    user: signalbox
+    discover: true
+    topology: {preset: aurora}
+    switchover: {hook: [/bin/promote, now], drain: 1s}
+    members: [{name: a, address: "10.0.0.1:5432"}]
+endpoints:
+  - {name: k, cluster: pg, mode: kernel, listen: "127.0.0.1:1", kernel: {on_daemon_loss: static, masquerade: false}}
+  - {name: d, cluster: pg, mode: dns, listen: "127.0.0.1:53", dns: {name: w.db.example., ttl: 5s}}
+  - {name: e, cluster: pg, mode: dns, role: reader, listen: "127.0.0.1:53", dns: {name: r.db.example}}
+  - {name: r, cluster: pg, role: reader, listen: "127.0.0.1:3", readers: {any_lag: true, include_writer: when-alone}}
+)";
+    const auto config = load(text);
+    ASSERT_TRUE(config) << config.error().text();
+    const auto& cluster = config->clusters.at(0);
+    EXPECT_EQ(cluster.engine, clusters::Engine::PostgreSql);
+    EXPECT_TRUE(cluster.discover);
+    EXPECT_THAT(cluster.topology.query, testing::HasSubstr("aurora_replica_status()"));
+    EXPECT_THAT(cluster.switchover.hook, testing::ElementsAre("/bin/promote", "now"));
+    const auto& endpoints = config->endpoints;
+    EXPECT_EQ(endpoints.at(0).kernel.on_daemon_loss, routing::OnDaemonLoss::Static);
+    EXPECT_FALSE(endpoints.at(0).kernel.masquerade);
+    EXPECT_EQ(endpoints.at(0).protocol, routing::Protocol::PostgreSql);
+    EXPECT_EQ(endpoints.at(1).dns.name, "w.db.example");
+    EXPECT_EQ(endpoints.at(3).role, routing::Role::Reader);
+    EXPECT_FALSE(endpoints.at(3).reader.max_lag);
+    EXPECT_EQ(endpoints.at(3).reader.include_writer, routing::IncludeWriter::WhenAlone);
 }
 
 TEST_F(ConfigTest, the_api_listens_on_this_machine_alone) {
