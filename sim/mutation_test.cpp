@@ -37,6 +37,8 @@ const std::map<Guard, std::string> by_unit_test = {
     {Guard::OldClaimEnds, "a_former_writer_that_never_withdrew_is_not_elected_by_saying_so_again"},
     {Guard::OthersAsked, "nobody_is_proven_before_everybody_was_asked"},
     {Guard::Identity, "one_server_under_two_names_is_not_believed"},
+    {Guard::SameCluster, "a_member_of_another_cluster_is_not_believed"},
+    {Guard::TopologyAgrees, "a_member_that_the_newest_topology_contradicts_is_not_believed"},
 };
 
 TEST(Mutation, every_guard_that_is_taken_away_is_missed) {

@@ -14,13 +14,34 @@ std::optional<std::size_t> member_at(const std::vector<MemberView>& members, con
     return std::nullopt;
 }
 
-// The facts of a whole answer, or the error of its first malformed GTID list.
-base::Status read_answer(MemberView& view, const std::vector<MemberView>& members, const Evidence& evidence) {
-    SB_TRY(auto history, GtidState::parse(evidence.binlog_state));
-    SB_TRY(auto applied, GtidState::parse(evidence.applied));
+std::string_view product(Engine engine) {
+    switch (engine) {
+        case Engine::MariaDb:
+            return "MariaDB";
+        case Engine::MySql:
+            return "MySQL";
+        case Engine::PostgreSql:
+            return "PostgreSQL";
+    }
+    return "?";
+}
+
+// The facts of a whole answer, or why it is none.
+base::Status read_answer(MemberView& view, const std::vector<MemberView>& members, const Evidence& evidence,
+                         const ClusterConfig& config, const Rules& rules) {
+    if (evidence.engine != config.engine) {
+        return base::fail(base::ErrorKind::CorruptData, "it is a {} server, and the cluster is configured as {}",
+                          product(evidence.engine), product(config.engine));
+    }
+    if (!config.topology.query.empty() && evidence.topology.empty() && rules.on(Guard::EmptyAnswerIsUnknown)) {
+        return base::fail(base::ErrorKind::CorruptData,
+                          "its topology has no row: expected one per member from the topology query");
+    }
+    SB_TRY(auto history, Position::parse(config.engine, evidence.binlog_state));
+    SB_TRY(auto applied, Position::parse(config.engine, evidence.applied));
     std::vector<SourceView> sources;
     for (const ReplicationSource& source : evidence.sources) {
-        SB_TRY(auto received, GtidState::parse(source.received));
+        SB_TRY(auto received, Position::parse(config.engine, source.received));
         sources.push_back({member_at(members, source.address), source.io_running, std::move(received)});
     }
     // A server that does not log what it replicates has applied more than its own log shows.
@@ -37,6 +58,7 @@ void take_failure(MemberView& view, ProbeFailure failure) {
 }
 
 bool is_fresh(const MemberView& member, const BeliefContext& context, base::MonoTime now) {
+    if (member.sent_at < context.not_before) return false;
     return !context.rules.on(Guard::Freshness) || now - member.sent_at <= context.age_max;
 }
 
@@ -53,6 +75,7 @@ class Judge {
         for (std::size_t i = 0; i < members.size(); ++i) {
             answering_[i] = answers(members[i], context.misses) && is_fresh(members[i], context, now);
         }
+        read_topology();
     }
 
     Verdict verdict() const {
@@ -64,7 +87,9 @@ class Judge {
             if (verdict.members[i].all()) eligible.push_back(i);
         }
         for (std::size_t i = 0; i < members_.size(); ++i) {
-            if (answering_[i]) contradictions(i, verdict.members[i]);
+            if (!answering_[i]) continue;
+            contradictions(i, verdict.members[i]);
+            topology_agrees(i, verdict.members[i]);
         }
         contest(eligible, verdict);
         for (const std::size_t i : eligible) {
@@ -80,8 +105,8 @@ class Judge {
 
     void own_checks(std::size_t index, MemberFindings& out) const {
         const MemberView& member = members_[index];
-        const auto add = [&](Check check, bool passed, std::optional<std::size_t> other = {}, Gtid missing = {}) {
-            out.findings.push_back({check, passed, other, missing});
+        const auto add = [&](Check check, bool passed, std::optional<std::size_t> other = {}) {
+            out.findings.push_back({check, passed, other, {}});
         };
         add(Check::Answers, answers(member, context_.misses));
         if (!member.evidence) return;
@@ -95,18 +120,53 @@ class Judge {
             if (j != index && answering_[j] && same_server(member, members_[j])) twin = j;
         }
         add(Check::Identity, !twin, twin);
+        same_cluster(index, out);
         history(index, out);
         add(Check::OldClaimEnds, !member.old_claim || !on(Guard::OldClaimEnds));
         others_asked(index, out);
     }
 
+    void same_cluster(std::size_t index, MemberFindings& out) const {
+        if (members_[index].evidence->cluster_uid.empty()) return;
+        std::optional<std::size_t> other;
+        for (std::size_t j = 0; j < members_.size() && members_[index].foreign; ++j) {
+            const bool differs = members_[j].evidence && !members_[j].evidence->cluster_uid.empty() &&
+                                 members_[j].evidence->cluster_uid != members_[index].evidence->cluster_uid;
+            if (differs) other = j;
+        }
+        out.findings.push_back({Check::SameCluster, !members_[index].foreign, other, {}});
+    }
+
     void history(std::size_t index, MemberFindings& out) const {
         const MemberView& member = members_[index];
-        std::optional<Gtid> missing;
+        std::optional<Position> missing;
         if (on(Guard::HistoryContained)) missing = member.history.first_missing(context_.continuity.position);
         // The active writer's answer may be older than what a reader has just confirmed of it: no contradiction.
         if (context_.active == index && member.sent_at <= context_.continuity.updated_at) missing.reset();
-        out.findings.push_back({Check::History, !missing, std::nullopt, missing.value_or(Gtid{})});
+        out.findings.push_back({Check::History, !missing, std::nullopt, missing ? missing->text() : std::string()});
+    }
+
+    // Of all rows that name a writer only those of the newest stamp count: a reader that lags shows an old writer with
+    // the stamp that it had then.
+    void read_topology() {
+        for (std::size_t i = 0; i < members_.size(); ++i) {
+            if (!answering_[i] || members_[i].foreign) continue;
+            for (const TopologyRow& row : members_[i].evidence->topology) {
+                if (!row.writer) continue;
+                if (!named_.empty() && row.updated_us < named_.front()->updated_us) continue;
+                if (!named_.empty() && row.updated_us > named_.front()->updated_us) named_.clear();
+                named_.push_back(&row);
+            }
+        }
+    }
+
+    void topology_agrees(std::size_t index, MemberFindings& out) const {
+        if (members_[index].evidence->topology.empty()) return;
+        const bool named = std::any_of(named_.begin(), named_.end(),
+                                       [&](const TopologyRow* row) { return names(*row, members_[index]); });
+        // Rows that name nobody contradict nobody: who is up is not kept waiting for more of them.
+        const bool passed = named_.empty() || named || !on(Guard::TopologyAgrees);
+        out.findings.push_back({Check::TopologyAgrees, passed, {}, passed ? std::string() : named_.front()->name});
     }
 
     // Silence is no contradiction, but a member that was not asked yet is not silent.
@@ -124,7 +184,7 @@ class Judge {
     void contradictions(std::size_t index, MemberFindings& out) const {
         std::optional<std::size_t> witness;
         for (std::size_t j = 0; j < members_.size() && on(Guard::ReaderContradicts); ++j) {
-            if (j == index || !answering_[j]) continue;
+            if (j == index || !answering_[j] || members_[j].foreign) continue;
             for (const SourceView& source : members_[j].sources) {
                 const bool of_another = source.io_running && source.member && *source.member != index;
                 if (of_another && *source.member != j && !answering_[*source.member]) witness = j;
@@ -134,7 +194,7 @@ class Judge {
     }
 
     bool strictly_newer(std::size_t a, std::size_t b) const {
-        return members_[a].history.contains(members_[b].history) && !members_[b].history.contains(members_[a].history);
+        return members_[a].history.newer_than(members_[b].history);
     }
 
     void contest(const std::vector<std::size_t>& eligible, Verdict& verdict) const {
@@ -155,6 +215,7 @@ class Judge {
     const BeliefContext& context_;
     base::MonoTime now_;
     std::vector<bool> answering_;
+    std::vector<const TopologyRow*> named_;  // rows that name a writer, those of the newest stamp
 };
 
 }  // namespace
@@ -183,7 +244,9 @@ std::string_view to_string(Guard guard) {
                                                             "reader-contradicts",
                                                             "old-claim-ends",
                                                             "others-asked",
-                                                            "identity"};
+                                                            "identity",
+                                                            "same-cluster",
+                                                            "topology-agrees"};
     return names[static_cast<std::size_t>(guard)];
 }
 
@@ -204,7 +267,8 @@ bool MemberFindings::all() const {
            std::all_of(findings.begin(), findings.end(), [](const Finding& finding) { return finding.passed; });
 }
 
-bool observe(std::vector<MemberView>& members, std::size_t index, const Observation& observation, const Rules& rules) {
+bool observe(std::vector<MemberView>& members, std::size_t index, const Observation& observation,
+             const ClusterConfig& config, const Rules& rules) {
     SB_ASSERT(index < members.size(), "an observation is of a known member");
     MemberView& view = members[index];
     if (rules.on(Guard::StaleSequence) && observation.sequence <= view.sequence) return false;
@@ -227,7 +291,7 @@ bool observe(std::vector<MemberView>& members, std::size_t index, const Observat
         return true;
     }
     const Evidence& evidence = std::get<Evidence>(observation.result);
-    if (const auto read = read_answer(view, members, evidence); !read) {
+    if (const auto read = read_answer(view, members, evidence, config, rules); !read) {
         take_failure(view, {ProbeFailureKind::Incomplete, 0, read.error().text()});
         return true;
     }
@@ -238,6 +302,36 @@ bool observe(std::vector<MemberView>& members, std::size_t index, const Observat
     view.failure.reset();
     view.misses = 0;
     return true;
+}
+
+void mark_foreign(std::vector<MemberView>& members, const std::string& cluster_uid, const Rules& rules) {
+    const auto uid_of = [](const MemberView& member) -> const std::string& {
+        static const std::string none;
+        return member.evidence && !member.failure ? member.evidence->cluster_uid : none;
+    };
+    std::string expected = cluster_uid;
+    std::ptrdiff_t most = 0;
+    bool tie = false;
+    for (std::size_t i = 0; i < members.size() && cluster_uid.empty(); ++i) {
+        const std::string& uid = uid_of(members[i]);
+        if (uid.empty() || uid == expected) continue;
+        const auto count = std::count_if(members.begin(), members.end(),
+                                         [&](const MemberView& other) { return uid_of(other) == uid; });
+        tie = count == most;
+        if (count > most) {
+            most = count;
+            expected = uid;
+        }
+    }
+    for (MemberView& member : members) {
+        if (!member.evidence) continue;
+        const std::string& uid = member.evidence->cluster_uid;
+        member.foreign = rules.on(Guard::SameCluster) && !uid.empty() && !expected.empty() && (tie || uid != expected);
+    }
+}
+
+bool names(const TopologyRow& row, const MemberView& member) {
+    return row.name == member.config.name || (!row.address.host.empty() && row.address == member.config.address);
 }
 
 bool answers(const MemberView& member, int misses) {
@@ -253,7 +347,8 @@ Verdict believe(const std::vector<MemberView>& members, const BeliefContext& con
 bool confirm(Continuity& continuity, const std::vector<MemberView>& members, std::size_t observed, std::size_t active,
              const Rules& rules) {
     const MemberView& member = members[observed];
-    GtidState position = continuity.position;
+    if (member.foreign) return false;
+    Position position = continuity.position;
     if (!rules.on(Guard::OthersConfirmPosition) && observed == active) position.join(member.history);
     // A writer that acknowledges alone, by its own word and nobody's contradiction, has nobody else to confirm.
     if (observed == active && member.claims_writer(rules) && !member.evidence->waits_for_replica) {
@@ -267,10 +362,11 @@ bool confirm(Continuity& continuity, const std::vector<MemberView>& members, std
     }
     for (const SourceView& source : member.sources) {
         if (observed == active || source.member != active) continue;
-        position.join(source.received);
-        if (source.io_running) position.join(member.applied);
+        const Position& writer = members[active].history;
+        position.join(source.received.confirms(*member.evidence, writer));
+        if (source.io_running) position.join(member.applied.confirms(*member.evidence, writer));
     }
-    position = position.newest_per_domain();
+    position = position.newest();
     if (position == continuity.position) return false;
     continuity.position = std::move(position);
     continuity.updated_at = member.completed_at;
@@ -291,6 +387,8 @@ std::string_view to_string(Check check) {
             return "replicates-from-nobody";
         case Check::Identity:
             return "identity";
+        case Check::SameCluster:
+            return "same-cluster";
         case Check::History:
             return "history";
         case Check::OldClaimEnds:
@@ -299,6 +397,8 @@ std::string_view to_string(Check check) {
             return "others-asked";
         case Check::NotContradicted:
             return "not-contradicted";
+        case Check::TopologyAgrees:
+            return "topology-agrees";
         case Check::Newest:
             return "newest";
     }
@@ -325,6 +425,37 @@ std::string_view to_string(ProbeFailureKind kind) {
     return "?";
 }
 
+namespace {
+
+std::string explain_writable(const Finding& finding, Engine engine) {
+    if (finding.check == Check::InnodbWritable) {
+        if (engine == Engine::PostgreSql) return "storage is writable";
+        return finding.passed ? "innodb_read_only is off" : "says innodb_read_only";
+    }
+    switch (engine) {
+        case Engine::MariaDb:
+            return finding.passed ? "read_only is off" : "says read_only";
+        case Engine::MySql:
+            return finding.passed ? "read_only and super_read_only are off" : "says read_only or super_read_only";
+        case Engine::PostgreSql:
+            return finding.passed ? "transactions may write" : "transactions are read only";
+    }
+    return "?";
+}
+
+std::string explain_sources(const Finding& finding, const MemberView& member) {
+    const bool postgres = member.evidence->engine == Engine::PostgreSql;
+    if (finding.passed) return postgres ? "is not in recovery" : "replicates from nobody";
+    std::vector<std::string> from;
+    for (const ReplicationSource& source : member.evidence->sources) {
+        if (!source.address.host.empty()) from.push_back(source.address.text());
+    }
+    if (from.empty()) return postgres ? "is in recovery" : "replicates from a source without an address";
+    return fmt::format("{}replicates from {}", postgres ? "is in recovery and " : "", base::join(from, ", "));
+}
+
+}  // namespace
+
 std::string explain(const Finding& finding, const MemberView& member, const std::vector<MemberView>& members) {
     const std::string other = finding.other ? members[*finding.other].config.name : std::string();
     switch (finding.check) {
@@ -336,21 +467,22 @@ std::string explain(const Finding& finding, const MemberView& member, const std:
         case Check::Fresh:
             return finding.passed ? "its answer is fresh" : "its last answer is too old to prove anything";
         case Check::Writable:
-            return finding.passed ? "read_only is off" : "says read_only";
         case Check::InnodbWritable:
-            return finding.passed ? "innodb_read_only is off" : "says innodb_read_only";
-        case Check::ReplicatesFromNobody: {
-            if (finding.passed) return "replicates from nobody";
-            std::vector<std::string> from;
-            for (const ReplicationSource& source : member.evidence->sources) from.push_back(source.address.text());
-            return fmt::format("replicates from {}", base::join(from, ", "));
-        }
+            return explain_writable(finding, member.evidence->engine);
+        case Check::ReplicatesFromNobody:
+            return explain_sources(finding, member);
         case Check::Identity:
             if (finding.passed) return "is a server of its own";
             return fmt::format("is the same server as '{}' (server_uid {})", other, member.evidence->server_uid);
+        case Check::SameCluster:
+            if (finding.passed) return "is of this cluster";
+            return fmt::format("is of another cluster: its system identifier is {}{}", member.evidence->cluster_uid,
+                               other.empty() ? std::string()
+                                             : fmt::format(", that of '{}' is {}", other,
+                                                           members[*finding.other].evidence->cluster_uid));
         case Check::History:
             if (finding.passed) return "its history has what was confirmed before";
-            return fmt::format("lacks {}, which was confirmed before; it has {}", finding.missing.text(),
+            return fmt::format("lacks {}, which was confirmed before; it has {}", finding.detail,
                                member.history.empty() ? "nothing" : member.history.text());
         case Check::OldClaimEnds:
             if (finding.passed) return "its claim is not left over from an older epoch";
@@ -361,6 +493,9 @@ std::string explain(const Finding& finding, const MemberView& member, const std:
         case Check::NotContradicted:
             if (finding.passed) return "nobody who answers contradicts it";
             return fmt::format("'{}' still receives from another member, which is silent", other);
+        case Check::TopologyAgrees:
+            if (finding.passed) return "the newest topology names no other writer";
+            return fmt::format("the newest topology names '{}' as the writer", finding.detail);
         case Check::Newest:
             if (finding.passed) return "nobody else's claim is as new";
             return fmt::format("'{}' claims too, and its history is not contained in this one's", other);

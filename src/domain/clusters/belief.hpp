@@ -9,7 +9,7 @@
 
 #include "domain/clusters/config.hpp"
 #include "domain/clusters/evidence.hpp"
-#include "domain/clusters/gtid.hpp"
+#include "domain/clusters/position.hpp"
 #include "domain/clusters/rules.hpp"
 
 namespace signalbox::clusters {
@@ -17,7 +17,7 @@ namespace signalbox::clusters {
 struct SourceView {
     std::optional<std::size_t> member;  // of this cluster, by address; none: somebody else
     bool io_running = false;
-    GtidState received;
+    Position received;
 };
 
 // What is known of one member. Made by observe(), read by believe().
@@ -25,8 +25,8 @@ struct MemberView {
     MemberConfig config;
     std::uint64_t sequence = 0;           // of the newest observation that counted
     std::optional<Evidence> evidence;     // the last whole answer
-    GtidState history;                    // binlog state and applied position of that answer
-    GtidState applied;                    // of that answer
+    Position history;                     // binlog state and applied position of that answer
+    Position applied;                     // of that answer
     std::vector<SourceView> sources;      // of that answer
     base::MonoTime sent_at{};             // of that answer's probe
     base::MonoTime completed_at{};        // when that answer was whole
@@ -37,13 +37,14 @@ struct MemberView {
     // writer, since: its claim is the old one, not a new election.
     bool old_claim = false;
     std::string uid_first;  // the installation that answered first; another one is an alarm
+    bool foreign = false;   // its last answer has another cluster's identity
 
     bool claims_writer(const Rules& rules) const;
 };
 
-// What must not be lost: the newest GTID per domain that somebody other than the writer confirmed having received.
+// What must not be lost: the newest position that somebody other than the writer confirmed having received.
 struct Continuity {
-    GtidState position;
+    Position position;
     base::MonoTime updated_at{};  // completion of the observation that last moved it
 };
 
@@ -54,17 +55,20 @@ enum class Check {
     InnodbWritable,
     ReplicatesFromNobody,
     Identity,
+    SameCluster,
     History,
     OldClaimEnds,
     OthersAsked,
     NotContradicted,
+    TopologyAgrees,
     Newest,
 };
+constexpr int check_count = static_cast<int>(Check::Newest) + 1;
 struct Finding {
     Check check = Check::Answers;
     bool passed = false;
     std::optional<std::size_t> other;  // the member that speaks against it
-    Gtid missing;                      // of History
+    std::string detail;  // of History what is missing, of TopologyAgrees who is named, of SameCluster the uid
     friend bool operator==(const Finding&, const Finding&) = default;
 };
 // All checks of one member, none hidden by the first that failed; what needs an answer is left out without one.
@@ -87,11 +91,17 @@ struct BeliefContext {
     base::Duration age_max{};           // how long an answer proves something, from when its question was sent
     int misses = 1;                     // time-outs in a row that make a member silent
     Rules rules;
+    base::MonoTime not_before{};  // answers to questions that were sent before prove nothing
 };
 
 // An answer's bytes as a view's facts. Answers with a sequence not above the newest one are ignored (false). An answer
-// with a malformed GTID list counts as Incomplete. `members` gives the addresses that sources are matched with.
-bool observe(std::vector<MemberView>& members, std::size_t index, const Observation& observation, const Rules& rules);
+// with a malformed position, of another engine than the cluster's, or without a row of the topology that is asked for,
+// counts as Incomplete. `members` gives the addresses that sources are matched with.
+bool observe(std::vector<MemberView>& members, std::size_t index, const Observation& observation,
+             const ClusterConfig& config, const Rules& rules);
+// Marks the members whose cluster's identity is not `cluster_uid`; without one, not that of most who answer. With a tie
+// all are marked: nobody can tell which is right.
+void mark_foreign(std::vector<MemberView>& members, const std::string& cluster_uid, const Rules& rules);
 // The member answers: its newest counted observation is an answer, or a time-out below `misses`.
 bool answers(const MemberView& member, int misses);
 Verdict believe(const std::vector<MemberView>& members, const BeliefContext& context, base::MonoTime now);
@@ -99,6 +109,9 @@ Verdict believe(const std::vector<MemberView>& members, const BeliefContext& con
 // was observed, acknowledges alone and nobody is seen to receive from it, by what it has. True if it moved.
 bool confirm(Continuity& continuity, const std::vector<MemberView>& members, std::size_t observed, std::size_t active,
              const Rules& rules);
+
+// The row of the newest stamp that names a writer names this member. Without stamps all rows are as new.
+bool names(const TopologyRow& row, const MemberView& member);
 
 // One line for people: "replicates from nobody", "lacks 0-1-100, which was confirmed before".
 std::string explain(const Finding& finding, const MemberView& member, const std::vector<MemberView>& members);

@@ -83,6 +83,7 @@ std::vector<Action> Machine::reconfigure(ClusterConfig config, MonoTime now) {
         return index ? members_[*index].config.address : base::HostPort{};
     };
     const base::HostPort before = at(active_name_);
+    if (config.engine != config_.engine) continuity_ = {};
     members_ = std::move(members);
     config_ = std::move(config);
     judge();
@@ -148,11 +149,12 @@ void Machine::absorb_loaded(const input::Loaded& loaded) {
                 active_name_ = facts->member;  // whose replicas go on confirming
             }
         }
-        if (auto position = GtidState::parse(facts->position)) {
-            GtidState joined = continuity_.position;
-            joined.join(*position);
-            continuity_.position = joined.newest_per_domain();
+        auto position = Position::parse(config_.engine, facts->position);
+        if (position) {
+            position->join(continuity_.position);
+            continuity_.position = position->newest();
         }
+        position_error_ = position ? std::string() : position.error().text();
     }
     record("start", highest_, {{"epoch", highest_}, {"position", continuity_.position.text()}});
 }
@@ -172,7 +174,8 @@ void Machine::absorb_observation(const Observation& observation) {
         attentive_since_ = now_;
         return;
     }
-    if (!observe(members_, *index, observation, rules_)) return;
+    if (!observe(members_, *index, observation, config_, rules_)) return;
+    mark_foreign(members_, cluster_uid_, rules_);
     if (member.evidence || member.failure) {
         std::string says = signature(member, rules_);
         if (says != member.said) {
@@ -206,11 +209,7 @@ void Machine::end_old_claims() {
             }
         }
         if (!seen || !writer || !members_[*writer].evidence) continue;
-        const auto server = static_cast<std::uint32_t>(members_[*writer].evidence->server_id);
-        for (const Gtid& gtid : member.history.list()) {
-            const bool newer = gtid.server == server && gtid.sequence > epoch_base_.sequence(gtid.domain, server);
-            if (newer) member.old_claim = false;
-        }
+        if (!epoch_base_.contains(member.history.written_by(*members_[*writer].evidence))) member.old_claim = false;
     }
 }
 
@@ -221,25 +220,19 @@ void Machine::watch_strays(std::size_t index) {
     const auto writer = active();
     if (!writer || *writer == index || !epoch_goes_on() || member.sent_at <= active_since_) return;
     const std::string& name = member.config.name;
-    const auto id = static_cast<std::uint32_t>(member.evidence->server_id);
-    GtidState own;
-    for (const Gtid& gtid : member.history.list()) {
-        if (gtid.server == id) own.add(gtid);
-    }
-    const GtidState& theirs = members_[*writer].history;
-    const auto seen = own_seen_.find(name);
-    if (seen != own_seen_.end()) {
-        for (const Gtid& gtid : own.list()) {
-            const bool grew = gtid.sequence > seen->second.sequence(gtid.domain, gtid.server);
-            if (grew && gtid.sequence > theirs.sequence(gtid.domain, gtid.server)) strays_[name] = gtid;
-        }
+    // On PostgreSQL a reader's own timeline is the writer's, and grows rightly.
+    if (config_.engine == Engine::PostgreSql && !member.evidence->sources.empty()) return;
+    Position own = member.history.written_by(*member.evidence);
+    const Position& theirs = members_[*writer].history;
+    if (const auto seen = own_seen_.find(name); seen != own_seen_.end()) {
+        Position rightful = theirs;
+        rightful.join(seen->second);
+        if (auto stray = rightful.first_missing(own)) strays_[name] = std::move(*stray);
     }
     own_seen_[name] = std::move(own);
     const auto stray = strays_.find(name);
     if (stray == strays_.end()) return;
-    const Gtid gtid = stray->second;
-    const bool gone = member.history.sequence(gtid.domain, gtid.server) < gtid.sequence;
-    if (gone || theirs.sequence(gtid.domain, gtid.server) >= gtid.sequence) strays_.erase(stray);
+    if (!member.history.contains(stray->second) || theirs.contains(stray->second)) strays_.erase(stray);
 }
 
 void Machine::absorb_barrier(const input::BarrierDone& barrier) {
@@ -348,6 +341,7 @@ void Machine::perform(Step step, const Transition& row) {
             position_stored_ = resumable_->position;
             resumable_.reset();
             active_since_ = now_;
+            know_cluster();
             return;
         case Step::StoreIntent:
             return store(false);
@@ -426,6 +420,14 @@ void Machine::store(bool active) {
     }
 }
 
+// A proven writer's identity is the cluster's from then on.
+void Machine::know_cluster() {
+    const auto writer = active();
+    if (!writer || !members_[*writer].evidence || members_[*writer].evidence->cluster_uid.empty()) return;
+    cluster_uid_ = members_[*writer].evidence->cluster_uid;
+    mark_foreign(members_, cluster_uid_, rules_);
+}
+
 void Machine::kill_leftovers() {
     kills_open_.clear();
     kill_deadline_ = now_ + config_.kill_deadline;
@@ -457,9 +459,10 @@ void Machine::enter_epoch() {
         member.old_claim = member.config.name != candidate_ && (member.old_claim || member.claims_writer(rules_));
     }
     active_since_ = now_;
+    know_cluster();
     position_stored_ = continuity_.position.text();
     const auto writer = active();
-    epoch_base_ = writer ? members_[*writer].history : GtidState{};
+    epoch_base_ = writer ? members_[*writer].history : Position{};
     former_unknown_ = false;
     backoff_ = backoff_min;
     own_seen_.clear();

@@ -149,6 +149,7 @@ class Machine {
     void store(bool active);
     void route_active();
     void enter_epoch();
+    void know_cluster();
     void kill_leftovers();
     void hold();
     void record(std::string kind, std::uint64_t epoch, base::json::object data);
@@ -185,6 +186,8 @@ class Machine {
     Verdict verdict_;
     Continuity continuity_;
     std::string position_stored_;
+    std::string position_error_;  // why the store's position could not be read
+    std::string cluster_uid_;     // of the last proven writer, empty if its engine has none
     base::MonoTime position_stored_at_{};
     base::MonoTime attentive_since_{};  // we were late ourselves before this
 
@@ -193,7 +196,7 @@ class Machine {
     std::uint64_t epoch_ = 0;              // active in this process
     std::string active_name_;              // its member
     base::MonoTime active_since_{};        // when it was routed
-    GtidState epoch_base_;                 // its history when the epoch began
+    Position epoch_base_;                  // its history when the epoch began
     std::optional<EpochFacts> resumable_;  // the store's active epoch, until a switch was tried
     bool record_loaded_ = false;
     base::MonoTime retry_at_{};
@@ -223,8 +226,8 @@ class Machine {
     std::optional<base::MonoTime> unproven_claim_since_;
     // Own writes of members that are not the writer: what they had when the epoch moved on, and what they should not
     // have written since.
-    std::map<std::string, GtidState> own_seen_;
-    std::map<std::string, Gtid> strays_;
+    std::map<std::string, Position> own_seen_;
+    std::map<std::string, Position> strays_;
 };
 
 }  // namespace signalbox::clusters

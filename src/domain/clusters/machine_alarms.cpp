@@ -32,6 +32,11 @@ void Machine::update_alarms() {
         raise("store", failing,
               fmt::format("the store refused: {}; no epoch can be committed, so nothing is switched", store_error_));
     }
+    if (position_error_.empty() == alarms_.contains("stored-position")) {
+        raise("stored-position", !position_error_.empty(),
+              fmt::format("what the store holds as confirmed in cluster '{}' can't be read, and is not asked for: {}",
+                          config_.name, position_error_));
+    }
     const bool late = state_ == State::Barrier && now_ - fence_at_ >= fence_late_after;
     if (late != alarms_.contains("fence-late")) {
         raise("fence-late", late,
@@ -115,11 +120,26 @@ void Machine::alarm_members() {
             if (&other == &member || !other.evidence) continue;
             const bool uid =
                 !member.evidence->server_uid.empty() && member.evidence->server_uid == other.evidence->server_uid;
-            if (uid || member.evidence->server_id == other.evidence->server_id) twin = &other;
+            // PostgreSQL's is the timeline, the same for all.
+            const bool id =
+                config_.engine != Engine::PostgreSql && member.evidence->server_id == other.evidence->server_id;
+            if (uid || id) twin = &other;
         }
         set("identity", twin != nullptr, [&] {
             return fmt::format("'{}' and '{}' have the same server_id {} or server_uid {}: give each server its own",
                                name, twin->config.name, member.evidence->server_id, member.evidence->server_uid);
+        });
+        set("other-cluster", member.foreign, [&] {
+            std::string text =
+                fmt::format("'{}' at {} belongs to another cluster and is not believed: its system identifier is {}",
+                            name, member.config.address.text(), member.evidence->cluster_uid);
+            if (!cluster_uid_.empty()) return fmt::format("{}, that of '{}' is {}", text, config_.name, cluster_uid_);
+            for (const MemberView& other : members_) {
+                const bool differs = other.evidence && other.evidence->cluster_uid != member.evidence->cluster_uid;
+                if (!differs) continue;
+                return fmt::format("{}, that of '{}' is {}", text, other.config.name, other.evidence->cluster_uid);
+            }
+            return text;
         });
         set("uid-changed", member.evidence->server_uid != member.uid_first, [&] {
             return fmt::format("'{}' at {} is another installation than before: server_uid {}, was {}", name,

@@ -32,8 +32,10 @@ enum class Guard : std::uint8_t {
     OldClaimEnds,           // a claim from before the epoch is believed again only after it was withdrawn
     OthersAsked,            // every other member was asked and has answered or failed to
     Identity,               // one server under two names is not believed
+    SameCluster,            // a member of another cluster is not believed, nor does it speak for or against anybody
+    TopologyAgrees,         // the newest topology does not name another writer
 };
-constexpr int guard_count = static_cast<int>(Guard::Identity) + 1;
+constexpr int guard_count = static_cast<int>(Guard::TopologyAgrees) + 1;
 std::string_view to_string(Guard guard);
 
 // Values: copied, compared, never global.

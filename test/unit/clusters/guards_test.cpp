@@ -131,5 +131,38 @@ TEST(Guards, one_server_under_two_names_is_not_believed) {
     });
 }
 
+TEST(Guards, a_member_of_another_cluster_is_not_believed) {
+    expect_guarded(Guard::SameCluster, [](Rules rules) {
+        Bench bench(rules);
+        bench.load();
+        const auto of_cluster = [](Evidence evidence, const char* uid) {
+            evidence.cluster_uid = uid;
+            return evidence;
+        };
+        bench.tell(1, of_cluster(reader(1, 0), "7001"));
+        bench.tell(2, of_cluster(reader(2, 0), "7001"));
+        bench.tell(0, of_cluster(writer(0), "7001"));
+        bench.fail(0, ProbeFailureKind::Refused);
+        bench.fail(2, ProbeFailureKind::Refused);
+        bench.tell(1, of_cluster(writer(1), "7002"));
+        return bench.routed() == "b";
+    });
+}
+
+TEST(Guards, a_member_that_the_newest_topology_contradicts_is_not_believed) {
+    expect_guarded(Guard::TopologyAgrees, [](Rules rules) {
+        ClusterConfig config = three_members();
+        config.topology.query = "SELECT …";
+        Bench bench(rules, config);
+        bench.load();
+        bench.fail(0, ProbeFailureKind::Refused);
+        bench.fail(2, ProbeFailureKind::Refused);
+        Evidence evidence = writer(1);
+        evidence.topology = {{"a", true, 100, {}, {}}, {"b", false, 100, {}, {}}};
+        bench.tell(1, evidence);
+        return bench.routed() == "b";
+    });
+}
+
 }  // namespace
 }  // namespace signalbox::clusters
