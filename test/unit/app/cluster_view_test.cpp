@@ -44,12 +44,12 @@ TEST(ClusterViewTest, what_is_held_is_not_called_routed) {
 }
 
 TEST(ClusterViewTest, a_screen_fits_its_width_and_has_no_colours_unless_asked) {
-    const std::string text = watch_text(clusters(false), {}, "2026-01-02T03:04:05Z", 40, false);
+    const std::string text = watch_text(clusters(false), {}, "2026-01-02T03:04:05Z", 50, false);
     EXPECT_THAT(text, Not(HasSubstr("\x1b")));
     EXPECT_THAT(text, HasSubstr("traffic goes to b"));
     std::size_t begin = 0;
     for (std::size_t end = text.find('\n'); end != std::string::npos; end = text.find('\n', begin)) {
-        EXPECT_LE(end - begin, 50U) << text.substr(begin, end - begin);  // the title is the longest
+        EXPECT_LE(end - begin, 50U) << text.substr(begin, end - begin);
         begin = end + 1;
     }
     EXPECT_THAT(watch_text(clusters(true), {}, "now", 80, true), HasSubstr("\x1b[1;31m"));
