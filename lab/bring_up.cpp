@@ -15,27 +15,8 @@ namespace {
 constexpr std::size_t log_tail_lines = 25;
 }
 
-base::Status Cluster::create_accounts(Member& writer) {
-    std::string sql;
-    for (const auto& database : spec_.databases) sql += fmt::format("CREATE DATABASE `{}`; ", database);
-    sql += fmt::format("CREATE USER '{0}'@'%' IDENTIFIED BY '{1}'; GRANT REPLICATION SLAVE ON *.* TO '{0}'@'%'; ",
-                       replication_user, replication_password_);
-    sql += fmt::format("CREATE USER '{}'@'%' IDENTIFIED BY '{}'; ", health_user, health_password_);
-    SB_CHECK(writer.execute(sql, 20s));
-    for (const auto& user : spec_.users) {
-        SB_CHECK(writer.execute(fmt::format("CREATE USER '{}'@'%' IDENTIFIED BY '{}'", user.name, user.password)));
-        for (const auto& grant : user.grants)
-            if (const auto status = writer.execute(fmt::format("GRANT {} TO '{}'@'%'", grant, user.name)); !status)
-                return base::in_context(
-                    status.error(), fmt::format("cluster '{}', user '{}', grant '{}'", spec_.name, user.name, grant));
-    }
-    return {};
-}
-
 base::Status Cluster::first_writer() {
-    auto& writer = *members_.front().server;
-    SB_CHECK(writer.execute("SET GLOBAL rpl_semi_sync_slave_enabled=0; SET GLOBAL read_only=0"));
-    SB_CHECK(create_accounts(writer));
+    SB_CHECK(members_.front().server->create_accounts(spec_));
     writer_ = 0;
     alone_ = true;
     opened_ = true;
@@ -45,15 +26,12 @@ base::Status Cluster::first_writer() {
 
 bool Cluster::all_attached() {
     if (members_.size() > 1 && alone_) return false;
-    const auto position = members_[writer_].server->value("@@GLOBAL.gtid_binlog_pos");
+    const auto position = members_[writer_].server->written();
     if (!position) return false;
     return std::all_of(members_.begin(), members_.end(), [&](Runtime& runtime) {
         if (&runtime == &members_[writer_]) return true;
         if (!runtime.attached) return false;
-        const auto waited = runtime.server->query(fmt::format("SELECT MASTER_GTID_WAIT('{}', 0.2) AS v", *position));
-        const auto replication = runtime.server->query("SHOW SLAVE STATUS");
-        return waited && waited->cell("v") == "0" && replication && replication->cell("Slave_IO_Running") == "Yes" &&
-               runtime.health->healthy();
+        return runtime.server->reach(*position, 200ms) && runtime.server->receiving() && runtime.health->healthy();
     });
 }
 
@@ -65,7 +43,8 @@ base::Status Cluster::bring_up(base::Duration timeout, const std::function<void(
     };
     for (auto& runtime : members_) {
         SB_CHECK(runtime.server->make_data());
-        SB_CHECK(runtime.server->start(Member::Recovery::AsWriter));
+        SB_CHECK(runtime.server->start(&runtime == &members_.front() ? Member::Recovery::AsWriter
+                                                                     : Member::Recovery::AsReader));
         runtime.phase = Phase::Starting;
     }
     for (auto& runtime : members_) {
@@ -82,7 +61,7 @@ base::Status Cluster::bring_up(base::Duration timeout, const std::function<void(
     }
     SB_CHECK(first_writer());
     for (auto& runtime : members_)
-        runtime.health = std::make_unique<Health>(runtime.server->address(), health_password_, spec_.detect);
+        runtime.health = std::make_unique<Health>(runtime.server->make_pulse(), spec_.detect);
     thread_ = std::thread([this] { loop(); });
     for (;;) {
         const auto done = on_loop([this]() -> base::Result<bool> {

@@ -1,9 +1,11 @@
 #pragma once
 // The cloud's part for one database cluster: keeps its members running, decides who writes, and at a failover promotes
-// the member that has received most, without losing a write that was acknowledged.
+// the member that has received most, without losing a write that was acknowledged. It knows no engine: members do
+// (member.hpp).
 //
-// What makes a promotion safe. The writer acknowledges a write only when a reader has received it (semi-synchronous,
-// AFTER_SYNC, no time-out). So the controller keeps three facts, and every change to them comes before what it allows:
+// What makes a promotion safe. The writer acknowledges a write only when a reader has received it (MariaDB:
+// semi-synchronous, AFTER_SYNC, no time-out; PostgreSQL: synchronous commit). So the controller keeps three facts, and
+// every change to them comes before what it allows:
 //   acknowledgers_  every reader that may have acknowledged something since `floor_` was taken;
 //   floor_          a position of the writer that whoever is promoted must have reached;
 //   alone_          the writer acknowledges by itself, by the controller's order: nobody else may be promoted.
@@ -16,6 +18,7 @@
 #include <functional>
 #include <future>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -23,6 +26,7 @@
 
 #include "base/json.hpp"
 #include "lab/events.hpp"
+#include "lab/health.hpp"
 #include "lab/member.hpp"
 #include "lab/names.hpp"
 
@@ -30,8 +34,9 @@ namespace signalbox::lab {
 
 class Cluster {
   public:
-    Cluster(const ClusterSpec& spec, const ServerFiles& files, unsigned first_server_id, Network& network,
-            Reaper& reaper, Names& names, Events& events, Log& log);
+    // directory: where its members keep their files. first_number: of the first member, unique in the lab.
+    Cluster(const ClusterSpec& spec, Engine& engine, const std::string& directory, unsigned first_number,
+            Network& network, Reaper& reaper, Names& names, Events& events, Log& log);
     ~Cluster();
 
     // Starts all members and waits until the first one is a writer with every other one replicating from it. The error
@@ -46,6 +51,10 @@ class Cluster {
     base::Status resume_member(const std::string& member);
     base::Status blackhole_member(const std::string& member);
     base::Status heal_member(const std::string& member);
+    // A reader takes writes although nobody made it the writer, and follows nobody; until it is healed or killed.
+    base::Status claim_member(const std::string& member);
+    // Begins a planned failover and returns; the error says why it can't begin (Conflict, NotFound).
+    base::Status begin_planned_failover(const std::string& to);
     // Returns when the new writer takes writes: {"writer": …, "duration_ms": …}. to: empty for the best one.
     base::Result<base::json::value> failover(const std::string& to, bool like_aurora);
 
@@ -55,37 +64,44 @@ class Cluster {
     base::json::value status() const;    // as the operator sees it
 
   private:
-    enum class Phase { Down, Starting, Up };
+    static constexpr std::size_t nobody = static_cast<std::size_t>(-1);
+    enum class Phase { Down, Rejoining, Starting, Up };
     struct Runtime {
         std::unique_ptr<Member> server;
         std::unique_ptr<Health> health;
         Phase phase = Phase::Down;
         bool stay_down = false;
-        bool attached = false;  // told to replicate from the writer of this term
+        bool claiming = false;  // the operator made it take writes
+        std::future<base::Status> rejoined;
+        std::size_t rejoins = nobody;  // the writer that it is made fit to follow
+        bool attached = false;         // told to replicate from the writer of this term
         bool blackholed = false;
         bool port_closed = false;
         int failed_starts = 0;
         Clock::time_point start_after{};
+        Clock::time_point started{};
     };
     struct Received {
         std::size_t index = 0;
-        GtidPosition position;
-        std::string text;
+        Position position;
     };
     struct Step {
         Clock::time_point due;
         std::function<void()> act;
     };
     static constexpr auto command_timeout = std::chrono::seconds(60);
-    static constexpr std::size_t nobody = static_cast<std::size_t>(-1);
 
     // The loop and what it does in each round.
     void loop();
     void wake();
     bool run_commands();
     bool run_due_steps();
+    void run_planned();
     void watch_writer();
     void reconcile(std::size_t index);
+    void notice_end(std::size_t index);
+    void start_again(std::size_t index);
+    void finish_rejoin(std::size_t index);
     void finish_start(std::size_t index);
     void reopen_writer();
     void keep_acknowledgement();
@@ -99,13 +115,15 @@ class Cluster {
     bool reachable(const Runtime& runtime) const;
     base::Status attach(std::size_t index);
     base::Status clone_anew(std::size_t index);
-    base::Result<bool> holds_only_known_transactions(std::size_t index);
-    std::string attach_statements() const;
+    Source writers_source() const;
     void forget_acknowledger(std::size_t index);
     void set_port_closed(std::size_t index, bool closed);
     void on_each(const std::vector<std::size_t>& indices, const std::function<void(std::size_t)>& act);
 
     // Failover.
+    bool writer_is_well() const;
+    base::Status may_begin() const;
+    base::Status may_fail_over(const std::string& to) const;
     base::Status begin_failover(const std::string& reason, const std::string& to, bool like_aurora);
     base::Status promote_now(std::size_t old_writer, const std::string& to, bool planned);
     void stretch(std::size_t old_writer, std::size_t target, bool planned);
@@ -119,7 +137,6 @@ class Cluster {
     void elect_old_writer_again(std::size_t old_writer);
     void move_names();
     void complete(const std::string& message);
-    base::Status create_accounts(Member& writer);
     base::Status first_writer();
     bool all_attached();
 
@@ -128,18 +145,18 @@ class Cluster {
     Names& names_;
     Events& events_;
     Log& log_;
-    std::string replication_password_;
-    std::string health_password_;
+    Engine& engine_;
     std::vector<Runtime> members_;
 
     std::size_t writer_ = nobody;     // who may write, or will when it is up again
     std::size_t reopening_ = nobody;  // the writer that is being started again as the writer
     bool opened_ = false;             // the writer takes writes
     bool alone_ = true;
-    std::string floor_;
+    Position floor_;
     std::set<std::size_t> acknowledgers_;
     Clock::time_point without_readers_since_{};
     std::vector<Step> steps_;
+    std::optional<std::string> planned_;  // a failover that was accepted, to that member ("": any), and comes next
     std::size_t reader_name_ = nobody;
     bool names_held_ = false;  // a stretched failover moves them at its own time
     bool ready_ = false;
@@ -152,6 +169,7 @@ class Cluster {
     struct Seen {
         std::string role;
         std::string state;
+        bool quiet = true;  // it would not answer a question
     };
     std::vector<Seen> seen_;
     void publish();

@@ -26,20 +26,14 @@ base::Status each_gtid(std::string_view text, const Take& take) {
 
 }  // namespace
 
-base::Result<GtidPosition> GtidPosition::parse(std::string_view text) {
-    GtidPosition position;
+base::Result<Position> parse_gtid_position(std::string_view text) {
+    Position position;
+    position.text = std::string(text);
     SB_CHECK(each_gtid(text, [&](auto domain, auto, auto sequence) {
-        auto& held = position.sequences_[domain];
+        auto& held = position.last[std::to_string(domain)];
         held = std::max(held, sequence);
     }));
     return position;
-}
-
-bool GtidPosition::covers(const GtidPosition& other) const {
-    return std::all_of(other.sequences_.begin(), other.sequences_.end(), [&](const auto& entry) {
-        const auto found = sequences_.find(entry.first);
-        return found != sequences_.end() && found->second >= entry.second;
-    });
 }
 
 base::Result<GtidState> GtidState::parse(std::string_view text) {

@@ -9,21 +9,12 @@
 #include <utility>
 
 #include "base/error.hpp"
+#include "lab/position.hpp"
 
 namespace signalbox::lab {
 
-// A position: the last transaction of each domain.
-class GtidPosition {
-  public:
-    // "" or "0-1-57,1-2-3". Errors: CorruptData.
-    static base::Result<GtidPosition> parse(std::string_view text);
-    // Nothing in `other` is later than this.
-    bool covers(const GtidPosition& other) const;
-    bool empty() const { return sequences_.empty(); }
-
-  private:
-    std::map<std::uint64_t, std::uint64_t> sequences_;
-};
+// "" or "0-1-57,1-2-3": the last transaction of each domain. Errors: CorruptData.
+base::Result<Position> parse_gtid_position(std::string_view text);
 
 // A binlog state (@@gtid_binlog_state): the last transaction of each domain and server that wrote in it. Two servers
 // with the same position can differ here: then each has transactions that the other lacks.

@@ -1,6 +1,7 @@
 #include "lab/lab.hpp"
 
 #include <algorithm>
+#include <filesystem>
 #include <future>
 
 #include "base/text.hpp"
@@ -78,21 +79,42 @@ base::Status Lab::bring_up(base::Duration timeout, const std::function<void(cons
             for (const auto& member : cluster.members)
                 if (member.address.has_value() == fixed) SB_CHECK(add(member, "member"));
     }
-    if (!spec_.clusters.empty()) {
-        const ServerFiles files{directory_ + "/data", directory_ + "/data/template", server_account()};
-        SB_CHECK(make_template(reaper_, files));
-        step("database template made");
-        unsigned server_id = 1;
-        for (const auto& cluster : spec_.clusters) {
-            clusters_.push_back(
-                std::make_unique<Cluster>(cluster, files, server_id, network_, reaper_, names_, events_, log_));
-            server_id += static_cast<unsigned>(cluster.members.size());
-        }
-        clusters_ready_ = true;
-        for (auto& cluster : clusters_) SB_CHECK(cluster->bring_up(timeout, step));
-    }
+    if (!spec_.clusters.empty()) SB_CHECK(bring_up_clusters(timeout, step));
     running_ = true;
     step("ready");
+    return {};
+}
+
+base::Status Lab::bring_up_clusters(base::Duration timeout, const std::function<void(const std::string&)>& step) {
+    const std::string data = directory_ + "/data";
+    SB_TRY(auto authority, CertificateAuthority::create(directory_ + "/ca.pem"));
+    for (const auto& cluster : spec_.clusters) {
+        // A PostgreSQL cluster has an identity of its own, which its data directory is born with.
+        const auto key = cluster.engine == "postgresql" ? "cluster-" + cluster.name : cluster.engine;
+        auto& engine = engines_[key];
+        if (engine) continue;
+        SB_TRY(engine, make_engine(cluster, data + "/" + key, reaper_));
+        SB_CHECK(engine->make_template());
+        step(fmt::format("{} template made", cluster.engine));
+    }
+    unsigned number = 1;
+    for (const auto& cluster : spec_.clusters) {
+        for (const auto& member : cluster.members) {
+            const auto directory = data + "/" + member.name;
+            std::error_code error;
+            std::filesystem::create_directories(directory, error);
+            if (error) return fail(ErrorKind::Unavailable, "{}: {}", directory, error.message());
+            SB_CHECK(
+                authority.issue({member.name + ".lab", cluster.name + ".cluster.lab", cluster.name + ".reader.lab"},
+                                network_.node(member.name)->address, directory));
+        }
+        auto& engine = engines_[cluster.engine == "postgresql" ? "cluster-" + cluster.name : cluster.engine];
+        clusters_.push_back(
+            std::make_unique<Cluster>(cluster, *engine, data, number, network_, reaper_, names_, events_, log_));
+        number += static_cast<unsigned>(cluster.members.size());
+    }
+    clusters_ready_ = true;
+    for (auto& cluster : clusters_) SB_CHECK(cluster->bring_up(timeout, step));
     return {};
 }
 
@@ -112,6 +134,7 @@ http::Response Lab::answer(const http::Request& request) {
         return http::error_response({ErrorKind::NotFound, "there is nothing at '" + request.path + "'", {}, 0});
     const std::string what = request.path.substr(prefix.size());
     if (what == "processes" || what.starts_with("processes/")) return answer_processes(request);
+    if (what.starts_with("clusters/")) return answer_cluster(request);
     if (what.starts_with("admin/")) return respond(administer(request));
     if (request.method != "GET")
         return http::error_response({ErrorKind::InvalidArgument, request.path + " can only be read", {}, 0});
@@ -133,7 +156,10 @@ base::Result<json::value> Lab::describe(const std::string& what, const http::Req
     if (what == "clusters") {
         json::array list;
         if (clusters_ready_)
-            for (const auto& cluster : clusters_) list.push_back(cluster->describe());
+            for (const auto& cluster : clusters_) {
+                list.push_back(cluster->describe());
+                list.back().as_object()["ca_file"] = directory_ + "/ca.pem";
+            }
         return items(std::move(list));
     }
     if (what == "events") {
@@ -142,6 +168,26 @@ base::Result<json::value> Lab::describe(const std::string& what, const http::Req
             events_.after(after, std::chrono::milliseconds(number_in(request, "wait_ms", 0, events_wait_max_ms))));
     }
     return fail(ErrorKind::NotFound, "there is nothing at '/v1/{}'", what);
+}
+
+// "/v1/clusters/ID/failover"
+http::Response Lab::answer_cluster(const http::Request& request) {
+    const auto parts = base::split(std::string_view(request.path).substr(1), '/');
+    if (parts.size() != 4 || parts[3] != "failover" || request.method != "POST")
+        return http::error_response({ErrorKind::NotFound, "there is nothing at '" + request.path + "'", {}, 0});
+    const auto body = base::parse_json(request.body.empty() ? "{}" : request.body);
+    if (!body) return http::error_response(body.error());
+    const auto* object = body->if_object();
+    const auto* to = object ? object->if_contains("to") : nullptr;
+    if (!object || object->size() > (to ? 1u : 0u) || (to && !to->is_string()))
+        return http::error_response({ErrorKind::InvalidArgument, "expected {\"to\": \"MEMBER\"} or {}", {}, 0});
+    const auto found = std::find_if(clusters_.begin(), clusters_.end(),
+                                    [&](const auto& cluster) { return cluster->name() == parts[2]; });
+    if (!clusters_ready_ || found == clusters_.end())
+        return http::error_response({ErrorKind::NotFound, fmt::format("there is no cluster '{}'", parts[2]), {}, 0});
+    const auto begun = (*found)->begin_planned_failover(to ? std::string(to->as_string()) : std::string());
+    if (!begun) return respond_conflict(begun.error());
+    return http::json_response(202, {{"cluster", (*found)->name()}, {"state", "failing-over"}});
 }
 
 http::Response Lab::answer_processes(const http::Request& request) {
@@ -226,6 +272,7 @@ base::Result<json::value> Lab::administer_member(const std::string& action, cons
     if (action == "resume") status = cluster->resume_member(member);
     if (action == "blackhole") status = cluster->blackhole_member(member);
     if (action == "heal") status = cluster->heal_member(member);
+    if (action == "claim") status = cluster->claim_member(member);
     SB_CHECK(status);
     return json::value{{"member", member}, {"done", action}};
 }

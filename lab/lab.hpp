@@ -3,11 +3,13 @@
 // docs/reference/lab.md for the operator's side under /v1/admin).
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "adapters/http/server.hpp"
+#include "lab/certificates.hpp"
 #include "lab/cluster.hpp"
 #include "lab/events.hpp"
 #include "lab/names.hpp"
@@ -29,8 +31,10 @@ class Lab {
     base::Status bring_up(base::Duration timeout, const std::function<void(const std::string&)>& progress);
 
   private:
+    base::Status bring_up_clusters(base::Duration timeout, const std::function<void(const std::string&)>& step);
     http::Response answer(const http::Request& request);
     base::Result<base::json::value> describe(const std::string& what, const http::Request& request);
+    http::Response answer_cluster(const http::Request& request);
     http::Response answer_processes(const http::Request& request);
     base::Result<base::json::value> administer(const http::Request& request);
     base::Result<base::json::value> administer_member(const std::string& action, const std::string& member,
@@ -48,6 +52,7 @@ class Lab {
     Events events_;
     Network network_;
     Processes processes_;
+    std::map<std::string, std::unique_ptr<Engine>> engines_;
     std::vector<std::unique_ptr<Cluster>> clusters_;
     std::atomic<bool> clusters_ready_ = false;
     std::unique_ptr<Resolver> resolver_;

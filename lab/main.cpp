@@ -113,10 +113,10 @@ int run_status(const Options& options) {
     for (const auto& zone : answer->at("zones").as_array()) zones.row({text_of(zone, "id"), text_of(zone, "state")});
     print("\n" + zones.render());
     for (const auto& cluster : answer->at("clusters").as_array()) {
-        base::TableText members({"MEMBER", "ROLE", "STATE", "ADDRESS", "ZONE", "GTID"});
+        base::TableText members({"MEMBER", "ROLE", "STATE", "ADDRESS", "ZONE", "POSITION"});
         for (const auto& member : cluster.at("members").as_array())
             members.row({text_of(member, "id"), text_of(member, "role"), text_of(member, "state"),
-                         text_of(member, "address"), text_of(member, "zone"), text_of(member, "gtid")});
+                         text_of(member, "address"), text_of(member, "zone"), text_of(member, "position")});
         print("\ncluster " + text_of(cluster, "id") + "\n" + members.render());
     }
     base::TableText nodes({"NODE", "KIND", "ADDRESS", "SUBNET", "ZONE"});
@@ -211,6 +211,8 @@ void register_commands(CLI::App& app, Options& options, int& exit_status) {
     add_member_command(app, options, exit_status, "pause", "Stops a member's server without ending it (SIGSTOP)");
     add_member_command(app, options, exit_status, "resume", "Lets a paused member go on (SIGCONT)");
     add_member_command(app, options, exit_status, "blackhole", "Drops every packet to and from a member");
+    add_member_command(app, options, exit_status, "claim",
+                       "Makes a reader take writes as if it were the writer, until it is healed");
     add_named(app, options, "heal", "Ends the failure of a zone or the black hole of a member", "ZONE|MEMBER",
               [&] { exit_status = run_heal(options); });
     add_named(app, options, "fail", "Cuts the links of everything in a zone", "ZONE",

@@ -48,7 +48,7 @@ class SpecReader {
     void read_peerings(Reader& root);
     HostSpec read_host(Reader& at, bool with_groups);
     std::vector<std::string> group_names(Reader& at);
-    UserSpec read_user(Reader& at);
+    UserSpec read_user(Reader& at, const std::string& engine);
     void read_cluster(Reader& at);
     void check_room(Reader& root);
 
@@ -318,11 +318,13 @@ HostSpec SpecReader::read_host(Reader& at, bool with_groups) {
     return host;
 }
 
-UserSpec SpecReader::read_user(Reader& at) {
+UserSpec SpecReader::read_user(Reader& at, const std::string& engine) {
     UserSpec user;
     user.name = at.need_name("name");
     user_names_.add(at, "name", user.name);
     if (user.name.starts_with("lab_")) at.fault("name", "names that begin with lab_ are the lab's own");
+    if (engine == "postgresql" && (user.name.starts_with("pg_") || user.name == "postgres" || user.name == "public"))
+        at.fault("name", "PostgreSQL keeps this name to itself");
     if (const auto file = at.text("password_file")) {
         if (at.has("password")) at.fault("password_file", "give password or password_file, not both");
         const auto secret = base::read_file(std::filesystem::path(directory_) / *file, 4096);
@@ -336,10 +338,16 @@ UserSpec SpecReader::read_user(Reader& at) {
     if (user.password.find_first_of("'\\") != std::string::npos)
         at.fault(at.has("password") ? "password" : "password_file", "a lab's password can't hold ' or \\");
     user.grants = at.texts("grants");
-    for (const auto& grant : user.grants)
-        if (grant.find(" ON ") == std::string::npos || grant.find_first_of(";'\\") != std::string::npos)
-            at.fault("grants",
-                     fmt::format("expected 'PRIVILEGES ON WHAT', for example 'ALL ON orders.*', found '{}'", grant));
+    for (const auto& grant : user.grants) {
+        const bool good = grant.find(" ON ") != std::string::npos || (engine == "postgresql" && base::is_name(grant));
+        if (good && grant.find_first_of(";'\\") == std::string::npos) continue;
+        at.fault("grants",
+                 engine == "postgresql"
+                     ? fmt::format("expected a role, an attribute or 'PRIVILEGES ON WHAT', for example 'pg_monitor', "
+                                   "'REPLICATION' or 'ALL ON DATABASE orders', found '{}'",
+                                   grant)
+                     : fmt::format("expected 'PRIVILEGES ON WHAT', for example 'ALL ON orders.*', found '{}'", grant));
+    }
     at.finish();
     return user;
 }
@@ -347,13 +355,13 @@ UserSpec SpecReader::read_user(Reader& at) {
 void SpecReader::read_cluster(Reader& at) {
     ClusterSpec cluster;
     cluster.name = at.need_name("name");
-    at.word("engine", {"mariadb"});
+    cluster.engine = at.word("engine", {"mariadb", "postgresql"}).value_or(cluster.engine);
     cluster.security_groups = group_names(at);
     cluster.databases = at.texts("databases");
     for (const auto& database : cluster.databases)
         if (!base::is_name(database)) at.fault("databases", fmt::format("'{}' is no database's name", database));
     user_names_ = UniqueNames("user");
-    for (Reader& user : at.list("users")) cluster.users.push_back(read_user(user));
+    for (Reader& user : at.list("users")) cluster.users.push_back(read_user(user, cluster.engine));
     for (Reader& member : at.list("members")) {
         cluster.members.push_back(read_host(member, false));
         cluster.members.back().security_groups = cluster.security_groups;

@@ -83,11 +83,12 @@ struct HostSpec {
 struct UserSpec {
     std::string name;
     std::string password;
-    std::vector<std::string> grants;  // "ALL ON orders.*"
+    std::vector<std::string> grants;  // as the engine's GRANT takes them: docs/reference/lab.md
 };
 
 struct ClusterSpec {
     std::string name;
+    std::string engine = "mariadb";
     std::vector<HostSpec> members;  // the first one is the first writer
     std::vector<std::string> databases;
     std::vector<UserSpec> users;

@@ -6,9 +6,11 @@
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <grp.h>
 #include <linux/close_range.h>
 #include <net/if.h>
 #include <poll.h>
+#include <pwd.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -28,9 +30,24 @@ namespace {
 
 constexpr std::size_t output_max_bytes = 1 << 20;
 
+struct Account {
+    uid_t uid;
+    gid_t gid;
+};
+
+base::Result<std::optional<Account>> find_account(const std::string& name) {
+    if (name.empty()) return std::optional<Account>();
+    passwd entry{};
+    passwd* found = nullptr;
+    char buffer[4096];
+    if (::getpwnam_r(name.c_str(), &entry, buffer, sizeof buffer, &found) != 0 || !found)
+        return fail(ErrorKind::NotFound, "there is no user '{}' on this machine", name);
+    return std::optional(Account{entry.pw_uid, entry.pw_gid});
+}
+
 // What runs between fork and exec: system calls only, since other threads' locks may be held for ever.
-[[noreturn]] void become(const SpawnOptions& options, const char* program, char* const* argv, char* const* environment,
-                         int null_fd, int report_fd) {
+[[noreturn]] void become(const SpawnOptions& options, const Account* account, const char* program, char* const* argv,
+                         char* const* environment, int null_fd, int report_fd) {
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -39,6 +56,8 @@ constexpr std::size_t output_max_bytes = 1 << 20;
                         options.error >= 0 ? options.error : null_fd};
     bool good = !options.own_group || ::setsid() >= 0;
     good = good && (options.netns < 0 || ::setns(options.netns, CLONE_NEWNET) == 0);
+    if (account)
+        good = good && ::setgroups(0, nullptr) == 0 && ::setgid(account->gid) == 0 && ::setuid(account->uid) == 0;
     // All three are above 2 (process 1 keeps 0–2 open), so that no dup2 overwrites the next one's source.
     for (int i = 0; good && i < 3; ++i) good = ::dup2(fds[i], i) == i;
     good = good && ::chdir(options.directory.c_str()) == 0;
@@ -157,6 +176,7 @@ base::Result<pid_t> Reaper::spawn(const SpawnOptions& options, std::function<voi
     const auto argv = pointers(argv_texts);
     const auto environment = pointers(environment_texts);
     const std::string program = find_program(options.argv.front());
+    SB_TRY(const auto account, find_account(options.account));
     const Fd null_fd(::open("/dev/null", O_RDWR | O_CLOEXEC));
     int report[2];
     if (!null_fd || ::pipe2(report, O_CLOEXEC) != 0) return errno_error("can't start " + program);
@@ -167,7 +187,9 @@ base::Result<pid_t> Reaper::spawn(const SpawnOptions& options, std::function<voi
         // Held until the child is known, so that the reaper can't miss its end.
         const std::lock_guard lock(state_->mutex);
         pid = ::fork();
-        if (pid == 0) become(options, program.c_str(), argv.data(), environment.data(), null_fd.get(), report[1]);
+        if (pid == 0)
+            become(options, account ? &*account : nullptr, program.c_str(), argv.data(), environment.data(),
+                   null_fd.get(), report[1]);
         if (pid < 0) return errno_error("can't start " + program);
         state_->waiting[pid] = std::move(on_exit);
         ++state_->spawned;
@@ -313,22 +335,37 @@ std::uint64_t start_time_of(pid_t pid) {
     return fields.size() > start_time_field ? base::parse_uint(fields[start_time_field]).value_or(0) : 0;
 }
 
+namespace {
+
+// Sends a signal to every process in the namespace that `wanted` picks by its folder in /proc; how many got it.
+std::size_t signal_in(int netns, int number, const std::function<bool(const std::filesystem::path&)>& wanted) {
+    struct stat space {};
+    struct stat found {};
+    if (::fstat(netns, &space) != 0) return 0;
+    std::size_t count = 0;
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
+        const auto pid = base::parse_int(entry.path().filename().string());
+        if (!pid || *pid == 1 || ::stat((entry.path() / "ns/net").c_str(), &found) != 0) continue;
+        if (found.st_ino != space.st_ino || found.st_dev != space.st_dev || !wanted(entry.path())) continue;
+        count += ::kill(static_cast<pid_t>(*pid), number) == 0;
+    }
+    return count;
+}
+
+}  // namespace
+
 void kill_all_in(int netns) {
     constexpr int passes_max = 20;
-    struct stat wanted {};
-    struct stat found {};
-    if (::fstat(netns, &wanted) != 0) return;
-    for (int pass = 0; pass < passes_max; ++pass) {
-        bool any = false;
+    for (int pass = 0; pass < passes_max; ++pass)
+        if (signal_in(netns, SIGKILL, [](const auto&) { return true; }) == 0) return;
+}
+
+std::size_t signal_program_in(int netns, const std::string& program, int number) {
+    return signal_in(netns, number, [&](const std::filesystem::path& process) {
         std::error_code error;
-        for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
-            const auto pid = base::parse_int(entry.path().filename().string());
-            if (!pid || *pid == 1 || ::stat((entry.path() / "ns/net").c_str(), &found) != 0) continue;
-            if (found.st_ino != wanted.st_ino || found.st_dev != wanted.st_dev) continue;
-            any = ::kill(static_cast<pid_t>(*pid), SIGKILL) == 0 || any;
-        }
-        if (!any) return;
-    }
+        return std::filesystem::read_symlink(process / "exe", error) == program;
+    });
 }
 
 bool has_ended(pid_t pid) {

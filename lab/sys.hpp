@@ -50,11 +50,12 @@ struct SpawnOptions {
     std::vector<std::string> argv;         // argv[0] is looked up on PATH when it holds no '/'
     std::vector<std::string> environment;  // "K=V"; the whole environment
     std::string directory = "/";
-    int netns = -1;         // -1: the caller's
-    int in = -1;            // -1: /dev/null
-    int out = -1;           // -1: /dev/null
-    int error = -1;         // -1: /dev/null
-    bool own_group = true;  // its own session, so that a signal can reach all of it
+    int netns = -1;            // -1: the caller's
+    int in = -1;               // -1: /dev/null
+    int out = -1;              // -1: /dev/null
+    int error = -1;            // -1: /dev/null
+    std::string account = {};  // the user to run as; "": the caller's
+    bool own_group = true;     // its own session, so that a signal can reach all of it
 };
 
 // PATH and LANG, for programs that the lab itself runs.
@@ -104,6 +105,9 @@ std::string tail_of(const std::string& path, std::size_t lines);
 std::uint64_t start_time_of(pid_t pid);
 // It is gone, or has ended and its parent has not noticed yet (its other threads may still be ending).
 bool has_ended(pid_t pid);
+// Sends a signal to every process in that network namespace that runs this program (the path of its file); how many got
+// it.
+std::size_t signal_program_in(int netns, const std::string& program, int number);
 // Kills every process in that network namespace but process 1; again until none is found, since they may fork
 // meanwhile.
 void kill_all_in(int netns);

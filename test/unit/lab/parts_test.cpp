@@ -32,13 +32,13 @@ TEST(LabAddresses, a_subnet_keeps_five_addresses_as_a_cloud_does) {
 }
 
 TEST(LabGtid, a_position_covers_what_is_not_later_in_any_domain) {
-    const auto at = [](const char* text) { return *GtidPosition::parse(text); };
+    const auto at = [](const char* text) { return *parse_gtid_position(text); };
     EXPECT_TRUE(at("0-1-57").covers(at("0-2-57")));
     EXPECT_TRUE(at("0-1-57").covers(at("")));
     EXPECT_FALSE(at("").covers(at("0-1-1")));
     EXPECT_FALSE(at("0-1-57,1-1-3").covers(at("0-1-50,1-1-4")));
-    EXPECT_FALSE(GtidPosition::parse("0-1"));
-    EXPECT_FALSE(GtidPosition::parse("0-1-x"));
+    EXPECT_FALSE(parse_gtid_position("0-1"));
+    EXPECT_FALSE(parse_gtid_position("0-1-x"));
 }
 
 // Equal sequence numbers of different servers are different transactions: a position alone would not see it.
