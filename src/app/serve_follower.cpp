@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 
 #include "adapters/relay/relay.hpp"
+#include "app/engines.hpp"
 
 namespace signalbox::app {
 namespace {
@@ -33,8 +34,10 @@ Follower::Follower(std::size_t shards, ports::Journal& journal, ports::EpochStor
     options.on_barrier = acknowledge;
     options.on_hint = [this](ports::TrafficHint hint) { post(std::move(hint)); };
     planes_->add(routing::Mode::Stream, std::make_unique<relay::Relay>(std::move(options)));
-    probes_ = std::make_unique<mysql::Probes>([this](clusters::Observation seen) { post(std::move(seen)); });
-    killer_ = std::make_unique<mysql::Killer>([this](ports::SessionsKilled killed) { post(std::move(killed)); });
+    probes_ = std::make_unique<probing::Probes>([this](clusters::Observation seen) { post(std::move(seen)); },
+                                                engines());
+    killer_ = std::make_unique<probing::Killer>(
+        [this](ports::SessionsKilled killed) { post(std::move(killed)); }, engines());
     thread_ = std::thread([this] { run(); });
 }
 
@@ -192,6 +195,7 @@ void Follower::apply_clusters(const std::vector<clusters::ClusterConfig>& cluste
             // Should the cluster come back, its clients wait until its writer is proven anew.
             planes_->hold(entry.first, entry.second->epoch());
             probes_->remove(entry.first);
+            killer_->remove(entry.first);
             figures_.erase(entry.first);
         }
         return gone;

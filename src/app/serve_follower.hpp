@@ -11,8 +11,8 @@
 #include <thread>
 #include <vector>
 
-#include "adapters/mysql/killer.hpp"
-#include "adapters/mysql/probe.hpp"
+#include "adapters/probing/killer.hpp"
+#include "adapters/probing/probes.hpp"
 #include "adapters/prometheus/text.hpp"
 #include "app/config.hpp"
 #include "app/serve_planes.hpp"
@@ -100,8 +100,8 @@ class Follower {
     std::string published_state_;
 
     std::unique_ptr<Planes> planes_;
-    std::unique_ptr<mysql::Probes> probes_;
-    std::unique_ptr<mysql::Killer> killer_;
+    std::unique_ptr<probing::Probes> probes_;
+    std::unique_ptr<probing::Killer> killer_;
     std::thread thread_;
 };
 

@@ -133,6 +133,7 @@ struct SessionsKilled {
     std::string member;
     std::uint64_t killed = 0;
     std::uint64_t failed = 0;
+    std::string text;  // why some could not be ended, for people; empty when all were
 };
 
 // A session of ours ended or got an error that smells of failover: a hint, never more.

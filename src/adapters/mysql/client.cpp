@@ -37,14 +37,6 @@ void init_library() {
 
 }  // namespace
 
-std::optional<std::string> ResultSet::cell(std::string_view column) const {
-    if (rows.empty()) return std::nullopt;
-    for (std::size_t i = 0; i < columns.size(); ++i) {
-        if (base::equal_ignoring_case(columns[i], column)) return rows.front()[i];
-    }
-    return std::nullopt;
-}
-
 Client::Client() : cancel_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) { init_library(); }
 
 Client::~Client() {
@@ -114,7 +106,7 @@ base::Status Client::connect(const ConnectParams& params, base::Duration timeout
     const unsigned local_infile = 0;
     mysql_options(&mysql_, MYSQL_OPT_LOCAL_INFILE, &local_infile);
     if (!params.tls_ca_file.empty()) {
-        const my_bool verify = 1;
+        const my_bool verify = params.tls_verify_host ? 1 : 0;
         mysql_options(&mysql_, MYSQL_OPT_SSL_CA, params.tls_ca_file.c_str());
         mysql_options(&mysql_, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify);
     }
@@ -221,6 +213,8 @@ base::Result<ResultSet> Client::query(std::string_view sql, base::Duration timeo
     SB_ASSERT(!results.empty(), "a statement that succeeded has a result");
     return std::move(results.front());
 }
+
+int Client::socket() const { return connected_ ? mysql_get_socket(const_cast<MYSQL*>(&mysql_)) : -1; }
 
 std::uint64_t Client::connection_id() const { return mysql_thread_id(const_cast<MYSQL*>(&mysql_)); }
 

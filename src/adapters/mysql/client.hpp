@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "adapters/probing/result_set.hpp"
 #include "base/error.hpp"
 #include "base/text.hpp"
 #include "base/time.hpp"
@@ -25,18 +26,10 @@ struct ConnectParams {
     std::string database;
     // "" = plain; otherwise TLS with the server's certificate verified against this CA file.
     std::string tls_ca_file;
+    bool tls_verify_host = true;  // and the certificate must name `host`
 };
 
-// Rows as text; a SQL NULL is nullopt. For a statement without rows, `columns` is empty.
-struct ResultSet {
-    std::vector<std::string> columns;
-    std::vector<std::vector<std::optional<std::string>>> rows;
-    std::uint64_t affected_rows = 0;
-    std::uint64_t last_insert_id = 0;
-
-    // The cell of the first row under that column (case ignored); nullopt if there is no row, no column or NULL.
-    std::optional<std::string> cell(std::string_view column) const;
-};
+using probing::ResultSet;
 
 class Client {
   public:
@@ -66,6 +59,8 @@ class Client {
     // The server's version text, for example "10.11.19-MariaDB". Only while connected.
     std::string server_version() const;
     std::string escape(std::string_view text) const;
+    // -1 without a connection.
+    int socket() const;
 
     // Ends the connection at once, without a farewell that could block.
     void close();

@@ -1,21 +1,17 @@
 #include "adapters/mysql/probe.hpp"
 
 #include <algorithm>
-#include <atomic>
-#include <condition_variable>
-#include <fcntl.h>
-#include <thread>
-#include <unistd.h>
+
+#include "adapters/probing/topology.hpp"
 
 namespace signalbox::mysql {
 namespace {
 
 using base::ErrorKind;
+using clusters::Engine;
 using clusters::Evidence;
-using clusters::Observation;
 using clusters::ProbeFailure;
 using clusters::ProbeFailureKind;
-using Clock = std::chrono::steady_clock;
 
 // Codes of the client library: nobody there, and connections that ended.
 constexpr int code_no_socket = 2001;
@@ -26,18 +22,12 @@ constexpr int code_gone = 2006;
 constexpr int code_lost = 2013;
 constexpr int code_lost_extended = 2055;
 constexpr int code_handshake = 2012;
-
-base::MonoTime mono(Clock::time_point time) { return base::MonoTime(time.time_since_epoch()); }
+// And of the server: it ends this connection, or itself.
+constexpr int code_shutdown = 1053;
+constexpr int code_killed = 1927;
+constexpr int code_disconnected_for_inactivity = 4031;
 
 ProbeFailure incomplete(std::string text) { return {ProbeFailureKind::Incomplete, 0, std::move(text)}; }
-
-// A row's cell by its column's name; nullopt if there is no such column or it is NULL.
-std::optional<std::string> cell(const ResultSet& set, std::size_t row, std::string_view column) {
-    for (std::size_t i = 0; i < set.columns.size(); ++i) {
-        if (base::equal_ignoring_case(set.columns[i], column)) return set.rows[row][i];
-    }
-    return std::nullopt;
-}
 
 // "0" and "OFF" are off; servers since 12 have several forms of on. Nothing at all is no answer.
 std::optional<bool> switched_on(const std::optional<std::string>& value) {
@@ -45,39 +35,111 @@ std::optional<bool> switched_on(const std::optional<std::string>& value) {
     return *value != "0" && !base::equal_ignoring_case(*value, "OFF");
 }
 
-std::variant<Evidence, ProbeFailure> read_variables(const ResultSet& set) {
-    if (set.rows.size() != 1)
-        return incomplete(fmt::format("expected one row of variables, found {}", set.rows.size()));
-    for (const char* column :
-         {"read_only", "innodb_read_only", "server_id", "version", "gtid_binlog_state", "gtid_current_pos"}) {
-        if (!set.cell(column)) return incomplete(fmt::format("the answer has no {}", column));
+std::string_view engine_name(Engine engine) { return engine == Engine::MariaDb ? "mariadb" : "mysql"; }
+
+// What the two dialects call the same thing.
+struct Dialect {
+    std::vector<std::string> variables;  // that the answer must hold
+    std::string sources;
+    std::string replicas;
+    std::string channel, host, port, io, sql, received, applied, behind;
+};
+
+Dialect dialect(Engine engine) {
+    if (engine == Engine::MariaDb) {
+        return {{"read_only", "innodb_read_only", "server_id", "version", "gtid_binlog_state", "gtid_current_pos"},
+                "SHOW ALL SLAVES STATUS",
+                "SHOW SLAVE HOSTS",
+                "Connection_name",
+                "Master_Host",
+                "Master_Port",
+                "Slave_IO_Running",
+                "Slave_SQL_Running",
+                "Gtid_IO_Pos",
+                "Gtid_Slave_Pos",
+                "Seconds_Behind_Master"};
     }
-    Evidence evidence;
-    const auto read_only = switched_on(set.cell("read_only"));
-    const auto innodb_read_only = switched_on(set.cell("innodb_read_only"));
-    const auto server_id = base::parse_uint(*set.cell("server_id"));
-    if (!read_only || !innodb_read_only || !server_id) {
-        return incomplete("read_only, innodb_read_only or server_id has an unknown form");
-    }
-    evidence.read_only = *read_only;
-    evidence.innodb_read_only = *innodb_read_only;
-    evidence.server_id = *server_id;
-    evidence.server_uid = set.cell("server_uid").value_or("");
-    evidence.version = *set.cell("version");
-    evidence.binlog_state = *set.cell("gtid_binlog_state");
-    evidence.applied = *set.cell("gtid_current_pos");
-    return evidence;
+    return {{"read_only", "super_read_only", "innodb_read_only", "server_id", "server_uuid", "version", "gtid_executed",
+             "gtid_mode"},
+            "SHOW REPLICA STATUS",
+            // SHOW REPLICAS since 8.0.22.
+            "SHOW REPLICAS",
+            "Channel_Name",
+            "Source_Host",
+            "Source_Port",
+            "Replica_IO_Running",
+            "Replica_SQL_Running",
+            "Retrieved_Gtid_Set",
+            "Executed_Gtid_Set",
+            "Seconds_Behind_Source"};
 }
 
-std::optional<ProbeFailure> read_sources(const ResultSet& set, Evidence& evidence) {
+// MySQL breaks long sets into lines.
+std::string without_spaces(std::string text) {
+    std::erase_if(text, [](char c) { return c == '\n' || c == '\r' || c == ' '; });
+    return text;
+}
+
+std::optional<ProbeFailure> read_variables(const Questions& questions, const ResultSet& set, Evidence& evidence) {
+    if (set.rows.size() != 1)
+        return incomplete(fmt::format("expected one row of variables, found {}", set.rows.size()));
+    for (const std::string& column : dialect(questions.engine).variables) {
+        if (!set.cell(column)) return incomplete(fmt::format("the answer has no {}", column));
+    }
+    const bool mysql = questions.engine == Engine::MySql;
+    const auto read_only = switched_on(set.cell("read_only"));
+    const auto innodb_read_only = switched_on(set.cell("innodb_read_only"));
+    const auto super_read_only = mysql ? switched_on(set.cell("super_read_only")) : false;
+    const auto server_id = base::parse_uint(*set.cell("server_id"));
+    if (!read_only || !innodb_read_only || !super_read_only || !server_id) {
+        return incomplete(fmt::format("read_only, {}innodb_read_only or server_id has an unknown form",
+                                      mysql ? "super_read_only, " : ""));
+    }
+    evidence.engine = questions.engine;
+    evidence.read_only = *read_only || *super_read_only;
+    evidence.innodb_read_only = *innodb_read_only;
+    evidence.server_id = *server_id;
+    evidence.version = *set.cell("version");
+    if (mysql) {
+        // Without GTIDs no two histories can be compared; only a topology of the database's own can stand in for them.
+        if (questions.topology_query.empty() && !base::equal_ignoring_case(*set.cell("gtid_mode"), "ON")) {
+            return incomplete(
+                fmt::format("gtid_mode is {}: positions can't be compared; set gtid_mode=ON", *set.cell("gtid_mode")));
+        }
+        evidence.server_uid = *set.cell("server_uuid");
+        evidence.binlog_state = without_spaces(*set.cell("gtid_executed"));
+        evidence.applied = evidence.binlog_state;
+    } else {
+        evidence.server_uid = set.cell("server_uid").value_or("");
+        evidence.binlog_state = *set.cell("gtid_binlog_state");
+        evidence.applied = *set.cell("gtid_current_pos");
+    }
+    return std::nullopt;
+}
+
+// By its own word; nothing while it does not know.
+std::optional<base::Duration> channel_lag(const Dialect& names, const ResultSet& set, std::size_t row) {
+    const bool running = base::equal_ignoring_case(set.cell(row, names.io).value_or(""), "Yes");
+    const auto received = set.cell(row, names.received);
+    // What was received is applied, to the last GTID: seconds would be too coarse to say so.
+    if (running && received && !received->empty() && received == set.cell(row, names.applied)) return base::Duration(0);
+    const auto seconds = base::parse_uint(set.cell(row, names.behind).value_or(""));
+    if (!seconds || *seconds > 3'200'000'000) return std::nullopt;
+    return std::chrono::seconds(*seconds);
+}
+
+std::optional<ProbeFailure> read_sources(const Questions& questions, const ResultSet& set, Evidence& evidence) {
     if (set.columns.empty()) return incomplete("the list of replication channels has no columns");
+    const Dialect names = dialect(questions.engine);
+    bool lag_known = true;
+    base::Duration lag{0};
     for (std::size_t row = 0; row < set.rows.size(); ++row) {
-        const auto name = cell(set, row, "Connection_name");
-        const auto host = cell(set, row, "Master_Host");
-        const auto port = base::parse_uint(cell(set, row, "Master_Port").value_or(""));
-        const auto io = cell(set, row, "Slave_IO_Running");
-        const auto sql = cell(set, row, "Slave_SQL_Running");
-        const auto received = cell(set, row, "Gtid_IO_Pos");
+        const auto name = set.cell(row, names.channel);
+        const auto host = set.cell(row, names.host);
+        const auto port = base::parse_uint(set.cell(row, names.port).value_or(""));
+        const auto io = set.cell(row, names.io);
+        const auto sql = set.cell(row, names.sql);
+        const auto received = set.cell(row, names.received);
         if (!name || !host || !port || *port > 65535 || !io || !sql || !received) {
             return incomplete(fmt::format("replication channel {} lacks a name, source, state or position", row));
         }
@@ -85,62 +147,131 @@ std::optional<ProbeFailure> read_sources(const ResultSet& set, Evidence& evidenc
                                     {*host, static_cast<std::uint16_t>(*port)},
                                     base::equal_ignoring_case(*io, "Yes"),
                                     base::equal_ignoring_case(*sql, "Yes"),
-                                    *received});
+                                    without_spaces(*received)});
+        const auto behind = channel_lag(names, set, row);
+        lag_known = lag_known && behind.has_value();
+        lag = std::max(lag, behind.value_or(base::Duration(0)));
+    }
+    if (!set.rows.empty() && lag_known) evidence.lag = lag;
+    return std::nullopt;
+}
+
+// MariaDB has one variable, built in since 10.3: a server that does not tell is not one that acknowledges alone. MySQL
+// has the plugin's, under its old or its new name, or none: then it acknowledges alone.
+std::optional<ProbeFailure> read_semi_sync(const Questions& questions, const ResultSet& set, Evidence& evidence) {
+    if (questions.engine == Engine::MariaDb) {
+        const auto waits = switched_on(set.cell("Value"));
+        if (!waits) return incomplete("the answer has no Rpl_semi_sync_master_status");
+        evidence.waits_for_replica = *waits;
+        return std::nullopt;
+    }
+    if (set.columns.empty()) return incomplete("the status of semi-synchronous replication has no columns");
+    evidence.waits_for_replica = false;
+    for (std::size_t row = 0; row < set.rows.size(); ++row) {
+        const auto waits = switched_on(set.cell(row, "VARIABLE_VALUE"));
+        if (!waits) return incomplete("the status of semi-synchronous replication has an unknown form");
+        evidence.waits_for_replica = evidence.waits_for_replica || *waits;
     }
     return std::nullopt;
 }
 
-// Time that the calling thread was ready to run and had no processor (proc(5), schedstat); 0 where the kernel does not
-// tell.
-class StarvationGauge {
-  public:
-    StarvationGauge() : fd_(::open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC)) {}
-    ~StarvationGauge() {
-        if (fd_ >= 0) ::close(fd_);
+// Those that report a name, and the addresses of those that dump the log and do not.
+void read_replicas(const ResultSet& reported, const ResultSet& dumping, Evidence& evidence) {
+    for (std::size_t row = 0; row < reported.rows.size(); ++row) {
+        const auto host = reported.cell(row, "Host").value_or("");
+        const auto port = base::parse_uint(reported.cell(row, "Port").value_or(""));
+        if (host.empty() || !port || *port > 65535) continue;
+        evidence.replicas.push_back({host, {host, static_cast<std::uint16_t>(*port)}});
     }
-    StarvationGauge(const StarvationGauge&) = delete;
-    StarvationGauge& operator=(const StarvationGauge&) = delete;
-    base::Duration waited() const {
-        char text[96];
-        const ssize_t size = fd_ < 0 ? 0 : ::pread(fd_, text, sizeof text, 0);
-        const auto parts = base::split({text, static_cast<std::size_t>(std::max<ssize_t>(size, 0))}, ' ');
-        return parts.size() < 2 ? base::Duration(0)
-                                : base::Duration(static_cast<std::int64_t>(base::parse_uint(parts[1]).value_or(0)));
+    for (std::size_t row = 0; row < dumping.rows.size(); ++row) {
+        const std::string client = dumping.cell(row, "HOST").value_or("");
+        const std::string host = client.substr(0, client.rfind(':'));
+        const bool known = std::any_of(evidence.replicas.begin(), evidence.replicas.end(),
+                                       [&](const auto& replica) { return replica.address.host == host; });
+        if (!host.empty() && !known) evidence.replicas.push_back({"", {host, 0}});
     }
-
-  private:
-    int fd_;
-};
+}
 
 }  // namespace
 
-std::string probe_text(bool uid) {
-    return fmt::format(
-        "SELECT @@global.read_only AS read_only, @@global.innodb_read_only AS innodb_read_only,"
-        " @@global.server_id AS server_id, @@version AS version, @@global.gtid_binlog_state AS gtid_binlog_state,"
-        " @@global.gtid_current_pos AS gtid_current_pos{}; SHOW ALL SLAVES STATUS;"
-        " SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync_master_status'",
-        uid ? ", @@global.server_uid AS server_uid" : "");
+std::string hello_text() { return "SELECT @@version AS version, @@version_comment AS version_comment"; }
+
+std::optional<ProbeFailure> check_hello(const ResultSet& answer, Engine expected) {
+    const auto version = answer.cell("version");
+    const auto comment = answer.cell("version_comment");
+    if (!version || !comment) return incomplete("the server does not tell its version");
+    const bool mariadb = version->find("MariaDB") != std::string::npos ||
+                         comment->find("mariadb") != std::string::npos || comment->find("MariaDB") != std::string::npos;
+    const Engine found = mariadb ? Engine::MariaDb : Engine::MySql;
+    const std::string_view product = mariadb ? "MariaDB" : "MySQL";
+    if (found != expected) {
+        return ProbeFailure{ProbeFailureKind::ServerError, 0,
+                            fmt::format("is {} {}, but the cluster is configured as {}: set engine: {}", product,
+                                        *version, engine_name(expected), engine_name(found))};
+    }
+    const std::string numbers = version->substr(0, version->find_first_not_of("0123456789."));
+    std::vector<std::uint64_t> parts;
+    for (const auto part : base::split(numbers, '.')) {
+        const auto value = base::parse_uint(part);
+        if (!value) break;
+        parts.push_back(*value);
+    }
+    if (parts.size() < 2) return incomplete(fmt::format("unknown form of version '{}'", *version));
+    const std::vector<std::uint64_t> oldest =
+        mariadb ? std::vector<std::uint64_t>{10, 5} : std::vector<std::uint64_t>{8, 0, 22};
+    if (parts < oldest) {
+        return ProbeFailure{ProbeFailureKind::ServerError, 0,
+                            fmt::format("is {} {}, which is too old: {} or later is needed", product, *version,
+                                        mariadb ? "10.5" : "8.0.22")};
+    }
+    return std::nullopt;
 }
 
-std::variant<Evidence, ProbeFailure> read_evidence(const std::vector<ResultSet>& results) {
-    if (results.size() != 3) return incomplete(fmt::format("expected three results, found {}", results.size()));
-    auto read = read_variables(results[0]);
-    auto* evidence = std::get_if<Evidence>(&read);
-    if (evidence == nullptr) return read;
-    if (auto failure = read_sources(results[1], *evidence)) return *failure;
-    // Built in since MariaDB 10.3: a server that does not tell is not one that acknowledges alone.
-    const auto waits = switched_on(results[2].cell("Value"));
-    if (!waits) return incomplete("the answer has no Rpl_semi_sync_master_status");
-    evidence->waits_for_replica = *waits;
-    return read;
+std::string probe_text(const Questions& questions) {
+    const Dialect names = dialect(questions.engine);
+    std::string text = "SELECT ";
+    for (const std::string& variable : names.variables) {
+        // server_uuid and version have a global value only.
+        text += fmt::format("@@global.{0} AS {0}, ", variable);
+    }
+    text += questions.server_uid ? "@@global.server_uid AS server_uid" : "1 AS answered";
+    text += "; " + names.sources;
+    text += questions.engine == Engine::MariaDb
+                ? "; SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync_master_status'"
+                : "; SELECT VARIABLE_NAME, VARIABLE_VALUE FROM performance_schema.global_status WHERE VARIABLE_NAME IN"
+                  " ('Rpl_semi_sync_source_status', 'Rpl_semi_sync_master_status')";
+    if (questions.replicas) {
+        text += "; " + names.replicas +
+                "; SELECT HOST FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'";
+    }
+    if (!questions.topology_query.empty()) text += "; " + questions.topology_query;
+    return text;
 }
 
-ProbeFailure to_failure(const base::Error& error, bool late) {
+probing::Answer read_evidence(const Questions& questions, const std::vector<ResultSet>& results) {
+    const bool topology = !questions.topology_query.empty();
+    const std::size_t expected = 3U + (questions.replicas ? 2 : 0) + (topology ? 1 : 0);
+    if (results.size() != expected) {
+        return incomplete(fmt::format("expected {} results, found {}", expected, results.size()));
+    }
+    Evidence evidence;
+    if (auto failure = read_variables(questions, results[0], evidence)) return std::move(*failure);
+    if (auto failure = read_sources(questions, results[1], evidence)) return std::move(*failure);
+    if (auto failure = read_semi_sync(questions, results[2], evidence)) return std::move(*failure);
+    if (questions.replicas) read_replicas(results[3], results[4], evidence);
+    if (topology) {
+        auto rows = probing::read_topology(results.back());
+        if (auto* failure = std::get_if<ProbeFailure>(&rows)) return std::move(*failure);
+        evidence.topology = std::move(std::get<std::vector<clusters::TopologyRow>>(rows));
+    }
+    return evidence;
+}
+
+ProbeFailure to_failure(const base::Error& error) {
     ProbeFailure failure{ProbeFailureKind::ServerError, error.code, error.text()};
     switch (error.code) {
         case 0:
-            failure.kind = late ? ProbeFailureKind::OurOwnDelay : ProbeFailureKind::TimedOut;
+            failure.kind = ProbeFailureKind::TimedOut;
             break;
         case code_no_socket:
         case code_no_ip_socket:
@@ -157,200 +288,15 @@ ProbeFailure to_failure(const base::Error& error, bool late) {
         case code_lost:
         case code_lost_extended:
         case code_handshake:
+        case code_shutdown:
+        case code_killed:
+        case code_disconnected_for_inactivity:
             failure.kind = ProbeFailureKind::Reset;
             break;
         default:
             if (error.kind == ErrorKind::PermissionDenied) failure.kind = ProbeFailureKind::LoginDenied;
     }
     return failure;
-}
-
-ConnectParams connect_params(const clusters::ClusterConfig& cluster, const clusters::MemberConfig& member) {
-    ConnectParams params;
-    params.host = member.address.host;
-    params.port = member.address.port;
-    params.user = cluster.user;
-    params.password = cluster.password;
-    params.tls_ca_file = cluster.tls_ca_file;
-    return params;
-}
-
-class Probes::Member {
-  public:
-    Member(std::string cluster, std::string name, ConnectParams params,
-           const std::function<void(Observation)>& on_observation)
-        : cluster_(std::move(cluster)),
-          name_(std::move(name)),
-          params_(std::move(params)),
-          on_observation_(on_observation),
-          thread_([this] { run(); }) {}
-
-    ~Member() {
-        {
-            const std::lock_guard guard(mutex_);
-            stopping_ = true;
-        }
-        changed_.notify_one();
-        client_.cancel();
-        thread_.join();
-    }
-
-    bool same(const ConnectParams& other) const {
-        return params_.host == other.host && params_.port == other.port && params_.user == other.user &&
-               params_.password == other.password && params_.tls_ca_file == other.tls_ca_file;
-    }
-
-    void set_cadence(base::Duration interval, base::Duration deadline) {
-        {
-            const std::lock_guard guard(mutex_);
-            interval_ = interval;
-            deadline_ = deadline;
-        }
-        changed_.notify_one();
-    }
-
-    void pass_cadence(Member& successor) {
-        const std::lock_guard guard(mutex_);
-        successor.set_cadence(interval_, deadline_);
-    }
-
-    void wake() {
-        {
-            const std::lock_guard guard(mutex_);
-            woken_ = true;
-        }
-        changed_.notify_one();
-    }
-
-  private:
-    // Waits for the next probe's time; its deadline, or nothing at the end.
-    std::optional<base::Duration> wait_for_turn(Clock::time_point last) {
-        std::unique_lock lock(mutex_);
-        for (;;) {
-            if (stopping_) return std::nullopt;
-            const bool resting = deadline_ <= base::Duration(0);
-            const auto due = last + interval_;
-            if (!resting && (woken_ || Clock::now() >= due)) break;
-            if (resting) {
-                changed_.wait(lock);
-            } else {
-                changed_.wait_until(lock, due);
-            }
-        }
-        woken_ = false;
-        return deadline_;
-    }
-
-    base::Result<std::vector<ResultSet>> ask(Clock::time_point until) {
-        const auto left = [until] { return std::max(base::Duration(0), base::Duration(until - Clock::now())); };
-        if (!client_.connected()) {
-            SB_CHECK(client_.connect(params_, left()));
-            SB_TRY(const auto found, client_.query("SHOW GLOBAL VARIABLES LIKE 'server_uid'", left()));
-            text_ = probe_text(!found.rows.empty());
-        }
-        return client_.query_all(text_, left());
-    }
-
-    Observation probe(base::Duration deadline, const StarvationGauge& gauge) {
-        Observation observation;
-        observation.cluster = cluster_;
-        observation.member = name_;
-        observation.sequence = ++sequence_;
-        const auto starved_before = gauge.waited();
-        const auto sent = Clock::now();
-        const auto results = ask(sent + deadline);
-        const auto completed = Clock::now();
-        observation.sent_at = mono(sent);
-        observation.completed_at = mono(completed);
-        if (results) {
-            std::visit([&](auto&& value) { observation.result = std::forward<decltype(value)>(value); },
-                       read_evidence(*results));
-        } else {
-            // Woken much later than asked (stopped, or no processor to be had): the silence may be ours.
-            const base::Duration overslept = completed - (sent + deadline);
-            const base::Duration allowed = std::max<base::Duration>(deadline / 4, std::chrono::milliseconds(10));
-            const bool late = overslept > allowed || gauge.waited() - starved_before > allowed;
-            observation.result = to_failure(results.error(), late);
-        }
-        return observation;
-    }
-
-    void run() {
-        const StarvationGauge gauge;
-        Clock::time_point last{};
-        while (const auto deadline = wait_for_turn(last)) {
-            Observation observation = probe(*deadline, gauge);
-            last = Clock::now();
-            {
-                const std::lock_guard guard(mutex_);
-                if (stopping_) return;
-            }
-            on_observation_(std::move(observation));
-        }
-    }
-
-    const std::string cluster_;
-    const std::string name_;
-    const ConnectParams params_;
-    const std::function<void(Observation)>& on_observation_;
-    Client client_;
-    std::string text_;
-    // Starts at the time, so that the probes of a member that is configured anew go on where the former ones ended.
-    std::uint64_t sequence_ = static_cast<std::uint64_t>(Clock::now().time_since_epoch().count());
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    base::Duration interval_{0};
-    base::Duration deadline_{0};  // 0: no cadence yet
-    bool woken_ = false;
-    bool stopping_ = false;
-    std::thread thread_;
-};
-
-Probes::Probes(std::function<void(Observation)> on_observation) : on_observation_(std::move(on_observation)) {}
-
-Probes::~Probes() = default;
-
-void Probes::configure(const clusters::ClusterConfig& config) {
-    const std::lock_guard guard(mutex_);
-    Members& members = clusters_[config.name];
-    Members kept;
-    for (const auto& member : config.members) {
-        const ConnectParams params = connect_params(config, member);
-        const auto found = members.find(member.name);
-        if (found != members.end() && found->second->same(params)) {
-            kept[member.name] = std::move(found->second);
-        } else {
-            auto fresh = std::make_unique<Member>(config.name, member.name, params, on_observation_);
-            if (found != members.end()) {
-                found->second->pass_cadence(*fresh);
-                found->second.reset();
-            }
-            kept[member.name] = std::move(fresh);
-        }
-    }
-    std::erase_if(members, [](const auto& entry) { return entry.second == nullptr; });
-    members.swap(kept);
-}
-
-void Probes::remove(const std::string& cluster) {
-    const std::lock_guard guard(mutex_);
-    clusters_.erase(cluster);
-}
-
-void Probes::set_cadence(const std::string& cluster, const std::string& member, base::Duration interval,
-                         base::Duration deadline) {
-    const std::lock_guard guard(mutex_);
-    const auto members = clusters_.find(cluster);
-    if (members == clusters_.end()) return;
-    const auto found = members->second.find(member);
-    if (found != members->second.end()) found->second->set_cadence(interval, deadline);
-}
-
-void Probes::wake(const std::string& cluster) {
-    const std::lock_guard guard(mutex_);
-    const auto members = clusters_.find(cluster);
-    if (members == clusters_.end()) return;
-    for (auto& [name, member] : members->second) member->wake();
 }
 
 }  // namespace signalbox::mysql

@@ -1,51 +1,35 @@
 #pragma once
-// Probes of cluster members: a thread and a warm connection for each, so that a member that hangs delays nobody else.
+// What a probe asks a server of the MySQL family, and how the answers become evidence. Two dialects: MariaDB's and
+// MySQL's differ in names, in positions and in what they keep.
 
-#include <functional>
-#include <map>
-#include <memory>
-#include <mutex>
 #include <string>
+#include <variant>
+#include <vector>
 
 #include "adapters/mysql/client.hpp"
-#include "domain/clusters/config.hpp"
+#include "adapters/probing/member_link.hpp"
 #include "domain/clusters/evidence.hpp"
-#include "ports/follow.hpp"
 
 namespace signalbox::mysql {
 
-// What one round trip asks, and how its answer becomes evidence. With uid, the server has @@server_uid (MariaDB since
-// 10.11.4; others do not know the variable).
-std::string probe_text(bool uid);
-// Strict: a row, column or value that should be there and is not, or a form that we do not know, makes it Incomplete.
-std::variant<clusters::Evidence, clusters::ProbeFailure> read_evidence(const std::vector<ResultSet>& results);
-// The failure that an error of Client stands for; `late`: we were not given the processor in time ourselves.
-clusters::ProbeFailure to_failure(const base::Error& error, bool late);
+// The first question on a new connection: who is there?
+std::string hello_text();
+// Nothing, if the server is of this engine (MariaDb or MySql) and new enough (MariaDB 10.5, MySQL 8.0.22); else a
+// failure that says what it is and what is expected.
+std::optional<clusters::ProbeFailure> check_hello(const ResultSet& answer, clusters::Engine expected);
 
-class Probes final : public ports::MemberProbes {
-  public:
-    // Called from the probes' threads.
-    explicit Probes(std::function<void(clusters::Observation)> on_observation);
-    // Stops and joins; a probe under way is cancelled.
-    ~Probes() override;
-
-    // Members that changed keep their cadence.
-    void configure(const clusters::ClusterConfig& config) override;
-    void remove(const std::string& cluster);
-
-    void set_cadence(const std::string& cluster, const std::string& member, base::Duration interval,
-                     base::Duration deadline) override;
-    void wake(const std::string& cluster) override;
-
-  private:
-    class Member;
-    using Members = std::map<std::string, std::unique_ptr<Member>>;
-    std::function<void(clusters::Observation)> on_observation_;
-    std::mutex mutex_;
-    std::map<std::string, Members> clusters_;
+// What one round trip asks.
+struct Questions {
+    clusters::Engine engine = clusters::Engine::MariaDb;
+    bool server_uid = false;     // the server has @@server_uid (MariaDB since 10.11.4)
+    bool replicas = false;       // also who receives from it
+    std::string topology_query;  // empty: none
 };
+std::string probe_text(const Questions& questions);
+// Strict: a row, column or value that should be there and is not, or a form that we do not know, makes it Incomplete.
+probing::Answer read_evidence(const Questions& questions, const std::vector<ResultSet>& results);
 
-// The parameters with which we log in to a member.
-ConnectParams connect_params(const clusters::ClusterConfig& cluster, const clusters::MemberConfig& member);
+// The failure that an error of Client stands for.
+clusters::ProbeFailure to_failure(const base::Error& error);
 
 }  // namespace signalbox::mysql
