@@ -75,10 +75,21 @@ base::Status Lab::bring_up(base::Duration timeout, const std::function<void(cons
     for (const bool fixed : {true, false}) {
         for (const auto& host : spec_.hosts)
             if (host.address.has_value() == fixed) SB_CHECK(add(host, "host"));
+        for (const auto& group : spec_.target_groups)
+            if (group.node.address.has_value() == fixed) SB_CHECK(add(group.node, "target-group"));
         for (const auto& cluster : spec_.clusters)
             for (const auto& member : cluster.members)
                 if (member.address.has_value() == fixed) SB_CHECK(add(member, "member"));
     }
+    for (const auto& group : spec_.target_groups) {
+        target_groups_.push_back(std::make_unique<TargetGroup>(group, *network_.node(group.name),
+                                                               directory_ + "/data/" + group.name,
+                                                               directory_ + "/" + group.name + ".sock", reaper_, log_));
+        SB_CHECK(target_groups_.back()->bring_up(timeout));
+        step(fmt::format("target group {} listens at {}:{}", group.name, ipv4_text(network_.node(group.name)->address),
+                         group.port));
+    }
+    target_groups_ready_ = true;
     if (!spec_.clusters.empty()) SB_CHECK(bring_up_clusters(timeout, step));
     running_ = true;
     step("ready");
@@ -135,6 +146,7 @@ http::Response Lab::answer(const http::Request& request) {
     const std::string what = request.path.substr(prefix.size());
     if (what == "processes" || what.starts_with("processes/")) return answer_processes(request);
     if (what.starts_with("clusters/")) return answer_cluster(request);
+    if (what.starts_with("target-groups/")) return answer_target_group(request);
     if (what.starts_with("admin/")) return respond(administer(request));
     if (request.method != "GET")
         return http::error_response({ErrorKind::InvalidArgument, request.path + " can only be read", {}, 0});
@@ -160,6 +172,12 @@ base::Result<json::value> Lab::describe(const std::string& what, const http::Req
                 list.push_back(cluster->describe());
                 list.back().as_object()["ca_file"] = directory_ + "/ca.pem";
             }
+        return items(std::move(list));
+    }
+    if (what == "target-groups") {
+        json::array list;
+        if (target_groups_ready_)
+            for (const auto& group : target_groups_) list.push_back(group->describe());
         return items(std::move(list));
     }
     if (what == "events") {
@@ -188,6 +206,30 @@ http::Response Lab::answer_cluster(const http::Request& request) {
     const auto begun = (*found)->begin_planned_failover(to ? std::string(to->as_string()) : std::string());
     if (!begun) return respond_conflict(begun.error());
     return http::json_response(202, {{"cluster", (*found)->name()}, {"state", "failing-over"}});
+}
+
+// "/v1/target-groups/ID/targets|register|deregister"
+http::Response Lab::answer_target_group(const http::Request& request) {
+    const auto parts = base::split(std::string_view(request.path).substr(1), '/');
+    const std::string action(parts.size() == 4 ? parts[3] : "");
+    const bool reads = action == "targets";
+    if ((!reads && action != "register" && action != "deregister") || request.method != (reads ? "GET" : "POST"))
+        return http::error_response({ErrorKind::NotFound, "there is nothing at '" + request.path + "'", {}, 0});
+    const auto found = target_groups_ready_ ? std::find_if(target_groups_.begin(), target_groups_.end(),
+                                                           [&](const auto& group) { return group->name() == parts[2]; })
+                                            : target_groups_.end();
+    if (found == target_groups_.end())
+        return http::error_response(
+            {ErrorKind::NotFound, fmt::format("there is no target group '{}'", parts[2]), {}, 0});
+    if (reads) {
+        auto targets = (*found)->targets();
+        return targets ? http::json_response(200, items(std::move(*targets))) : http::error_response(targets.error());
+    }
+    const auto body = base::parse_json(request.body);
+    if (!body) return http::error_response(body.error());
+    const auto status = action == "register" ? (*found)->register_targets(*body) : (*found)->deregister_targets(*body);
+    if (!status) return respond_conflict(status.error());
+    return http::json_response(202, json::object());
 }
 
 http::Response Lab::answer_processes(const http::Request& request) {

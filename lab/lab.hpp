@@ -18,6 +18,7 @@
 #include "lab/resolver.hpp"
 #include "lab/spec.hpp"
 #include "lab/sys.hpp"
+#include "lab/target_group.hpp"
 
 namespace signalbox::lab {
 
@@ -35,6 +36,7 @@ class Lab {
     http::Response answer(const http::Request& request);
     base::Result<base::json::value> describe(const std::string& what, const http::Request& request);
     http::Response answer_cluster(const http::Request& request);
+    http::Response answer_target_group(const http::Request& request);
     http::Response answer_processes(const http::Request& request);
     base::Result<base::json::value> administer(const http::Request& request);
     base::Result<base::json::value> administer_member(const std::string& action, const std::string& member,
@@ -55,6 +57,8 @@ class Lab {
     std::map<std::string, std::unique_ptr<Engine>> engines_;
     std::vector<std::unique_ptr<Cluster>> clusters_;
     std::atomic<bool> clusters_ready_ = false;
+    std::vector<std::unique_ptr<TargetGroup>> target_groups_;
+    std::atomic<bool> target_groups_ready_ = false;
     std::unique_ptr<Resolver> resolver_;
     std::unique_ptr<http::Server> server_;
 };

@@ -50,6 +50,8 @@ class SpecReader {
     std::vector<std::string> group_names(Reader& at);
     UserSpec read_user(Reader& at, const std::string& engine);
     void read_cluster(Reader& at);
+    void read_target_group(Reader& at);
+    std::vector<HostSpec> declared_nodes() const;
     void check_room(Reader& root);
 
     std::string directory_;
@@ -314,7 +316,6 @@ HostSpec SpecReader::read_host(Reader& at, bool with_groups) {
         if (host.address) fixed_.emplace_back(*host.address, host.name);
     }
     if (with_groups) host.security_groups = group_names(at);
-    at.finish();
     return host;
 }
 
@@ -364,6 +365,7 @@ void SpecReader::read_cluster(Reader& at) {
     for (Reader& user : at.list("users")) cluster.users.push_back(read_user(user, cluster.engine));
     for (Reader& member : at.list("members")) {
         cluster.members.push_back(read_host(member, false));
+        member.finish();
         cluster.members.back().security_groups = cluster.security_groups;
     }
     if (cluster.members.empty()) at.fault("members", "a cluster needs at least one member");
@@ -379,20 +381,43 @@ void SpecReader::read_cluster(Reader& at) {
     spec_.clusters.push_back(std::move(cluster));
 }
 
+void SpecReader::read_target_group(Reader& at) {
+    TargetGroupSpec group;
+    group.node = read_host(at, true);
+    group.name = group.node.name;
+    at.word("protocol", {"tcp"});
+    if (!at.has("port")) at.fault("port", "a target group listens on a port");
+    group.port = static_cast<std::uint16_t>(at.integer("port", 1, 65535).value_or(1));
+    const auto duration = [&](const char* key, base::Duration missing) {
+        return at.duration(key, base::Duration::zero(), std::chrono::hours(1)).value_or(missing);
+    };
+    group.registration_delay = duration("registration_delay", group.registration_delay);
+    group.drain = duration("drain", group.drain);
+    group.health_check = duration("health_check", group.health_check);
+    at.finish();
+    spec_.target_groups.push_back(std::move(group));
+}
+
+std::vector<HostSpec> SpecReader::declared_nodes() const {
+    auto nodes = spec_.hosts;
+    for (const auto& group : spec_.target_groups) nodes.push_back(group.node);
+    for (const auto& cluster : spec_.clusters)
+        nodes.insert(nodes.end(), cluster.members.begin(), cluster.members.end());
+    return nodes;
+}
+
 void SpecReader::check_room(Reader& root) {
-    std::size_t nodes = spec_.hosts.size() + spec_.nat_gateways.size();
-    for (const auto& cluster : spec_.clusters) nodes += cluster.members.size();
+    const auto declared = declared_nodes();
+    const std::size_t nodes = declared.size() + spec_.nat_gateways.size();
     if (nodes > nodes_max)
         root.fault("hosts", fmt::format("a lab has at most {} nodes, this one {}", nodes_max, nodes));
     for (const auto& subnet : spec_.subnets) {
         std::size_t wanted = 0;
-        for (const auto& host : spec_.hosts) wanted += host.subnet == subnet.name;
+        for (const auto& host : declared) wanted += host.subnet == subnet.name;
         for (const auto& nat : spec_.nat_gateways) wanted += nat.subnet == subnet.name;
         for (const auto& endpoint : spec_.endpoints)
             wanted += endpoint.kind == "interface" &&
                       std::count(endpoint.subnets.begin(), endpoint.subnets.end(), subnet.name) > 0;
-        for (const auto& cluster : spec_.clusters)
-            for (const auto& member : cluster.members) wanted += member.subnet == subnet.name;
         if (subnet.cidr.prefix == 0 || subnet.cidr.prefix > 28) continue;
         const auto room = usable_count(subnet.cidr) - subnet.taken;
         if (wanted > room)
@@ -426,7 +451,11 @@ LabSpec SpecReader::read(Reader root) {
         read_cluster(at);
         clusters.add(at, "name", spec_.clusters.back().name);
     }
-    for (Reader& at : root.list("hosts")) spec_.hosts.push_back(read_host(at, true));
+    for (Reader& at : root.list("hosts")) {
+        spec_.hosts.push_back(read_host(at, true));
+        at.finish();
+    }
+    for (Reader& at : root.list("target_groups")) read_target_group(at);
     check_room(root);
     root.finish();
     return std::move(spec_);

@@ -98,6 +98,16 @@ struct ClusterSpec {
     bool like_aurora = false;
 };
 
+// A balancer on a node of its own, in front of targets that are registered while it runs.
+struct TargetGroupSpec {
+    std::string name;
+    HostSpec node;
+    std::uint16_t port = 0;
+    base::Duration registration_delay = std::chrono::milliseconds(200);
+    base::Duration drain = base::Duration::zero();
+    base::Duration health_check = std::chrono::seconds(1);  // its interval; zero: none
+};
+
 struct LabSpec {
     std::string name;
     std::vector<std::string> zones;
@@ -110,6 +120,7 @@ struct LabSpec {
     std::vector<PeeringSpec> peerings;
     std::vector<ClusterSpec> clusters;
     std::vector<HostSpec> hosts;
+    std::vector<TargetGroupSpec> target_groups;
 };
 
 // Errors: InvalidConfig with every fault, one "FILE:LINE: …" each; NotFound for the file itself. Password files are
