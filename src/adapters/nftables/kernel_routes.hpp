@@ -18,7 +18,8 @@ namespace signalbox::kernel {
 struct KernelOptions {
     // Who owns the table: the same for every process on one store, another for every other store. Any text.
     std::string instance;
-    // Called from this object's thread; must not block, nor call back.
+    // Called from this object's thread, or from fence() itself while no endpoint is open; must not block, nor call
+    // back.
     std::function<void(ports::BarrierDone)> on_barrier;
     // What an operator should know, one line each ("renewing the leases failed: …"); same thread, same rules. May be
     // empty.
