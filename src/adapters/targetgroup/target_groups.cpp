@@ -8,6 +8,7 @@
 
 #include "adapters/targetgroup/barriers.hpp"
 #include "adapters/targetgroup/group.hpp"
+#include "domain/routing/traffic.hpp"
 
 namespace signalbox::targetgroup {
 namespace {
@@ -15,6 +16,7 @@ namespace {
 using base::ErrorKind;
 using base::fail;
 using routing::Role;
+using routing::WriterTraffic;
 
 base::MonoTime mono_now() { return base::MonoTime(std::chrono::steady_clock::now().time_since_epoch()); }
 
@@ -28,17 +30,6 @@ base::HostPort as_listed(base::HostPort address) {
     return address;
 }
 
-enum class Traffic { Unknown, Fenced, Routed, Held };
-
-// Of a cluster's writer endpoints, for groups that are opened later, too.
-struct ClusterState {
-    std::uint64_t newest = 0;  // epoch seen
-    Traffic traffic = Traffic::Unknown;
-    std::string member;
-    base::HostPort address;                // where writers were routed to last
-    std::optional<base::HostPort> fenced;  // from a fence to the next route: where they were
-};
-
 struct Opened {
     routing::EndpointConfig config;
     std::unique_ptr<Group> group;
@@ -46,32 +37,32 @@ struct Opened {
 
 using Readers = std::optional<std::vector<routing::WantedTarget>>;
 
-Goal writer_goal(const ClusterState& cluster) {
+Goal writer_goal(const WriterTraffic& traffic) {
     Goal goal;
-    goal.epoch = cluster.newest;
-    switch (cluster.traffic) {
-        case Traffic::Unknown:
+    goal.epoch = traffic.epoch();
+    switch (traffic.state()) {
+        case WriterTraffic::State::Unknown:
             break;
-        case Traffic::Fenced:
+        case WriterTraffic::State::Fenced:
             goal.wanted.emplace();
             break;
-        case Traffic::Routed:
-            goal.wanted = {{cluster.address}};
-            goal.member = cluster.member;
+        case WriterTraffic::State::Routed:
+            goal.wanted = {{traffic.address()}};
+            goal.member = traffic.member();
             break;
-        case Traffic::Held:
-            goal.wanted = {{cluster.address, 100, true}};
+        case WriterTraffic::State::Held:
+            goal.wanted = {{traffic.address(), 100, true}};
             goal.watch = true;
             break;
     }
     return goal;
 }
 
-Goal reader_goal(const ClusterState& cluster, const Readers& readers) {
+Goal reader_goal(const WriterTraffic& traffic, const Readers& readers) {
     Goal goal;
     goal.wanted = readers;
-    goal.without = cluster.fenced;
-    goal.epoch = cluster.newest;
+    goal.without = traffic.fenced();
+    goal.epoch = traffic.epoch();
     return goal;
 }
 
@@ -80,8 +71,6 @@ Goal reader_goal(const ClusterState& cluster, const Readers& readers) {
 struct TargetGroups::Impl {
     explicit Impl(TargetGroupOptions given) : options(std::move(given)), barriers(options.on_barrier) {}
 
-    // Null for an epoch older than one seen before. Under the mutex.
-    ClusterState* advance(const std::string& cluster, std::uint64_t epoch);
     Goal goal_of(const Opened& opened);
     // Gives the group its goal; the goal's number.
     std::uint64_t pursue(const Opened& one);
@@ -91,21 +80,14 @@ struct TargetGroups::Impl {
     const TargetGroupOptions options;
     Barriers barriers;  // outlives the groups, which report to it
     mutable std::mutex mutex;
-    std::uint64_t generation = 0;  // of goals, over all groups
-    std::map<std::string, ClusterState> clusters;
+    std::uint64_t generation = 0;                  // of goals, over all groups
+    std::map<std::string, WriterTraffic> traffic;  // by cluster, for groups that are opened later, too
     std::map<std::string, Opened> opened;
     std::map<std::pair<std::string, std::string>, Readers> readers;  // by cluster and endpoint
 };
 
-ClusterState* TargetGroups::Impl::advance(const std::string& cluster, std::uint64_t epoch) {
-    ClusterState& state = clusters[cluster];
-    if (epoch < state.newest) return nullptr;
-    state.newest = epoch;
-    return &state;
-}
-
 Goal TargetGroups::Impl::goal_of(const Opened& one) {
-    const ClusterState& cluster = clusters[one.config.cluster];
+    const WriterTraffic& cluster = traffic[one.config.cluster];
     if (one.config.role == Role::Writer) return writer_goal(cluster);
     return reader_goal(cluster, readers[{one.config.cluster, one.config.name}]);
 }
@@ -208,19 +190,12 @@ std::vector<ports::EndpointStats> TargetGroups::stats() const {
 
 void TargetGroups::hold(const std::string& cluster, std::uint64_t epoch) {
     const std::lock_guard guard(impl_->mutex);
-    ClusterState* state = impl_->advance(cluster, epoch);
-    // Before the first route nothing is known of the group, and an empty one stays empty.
-    if (state == nullptr || state->traffic != Traffic::Routed) return;
-    state->traffic = Traffic::Held;
-    impl_->pursue_all(cluster, Role::Writer);
+    if (impl_->traffic[cluster].hold(epoch)) impl_->pursue_all(cluster, Role::Writer);
 }
 
 void TargetGroups::fence(const std::string& cluster, std::uint64_t epoch) {
     const std::lock_guard guard(impl_->mutex);
-    ClusterState* state = impl_->advance(cluster, epoch);
-    if (state == nullptr) return;
-    if (state->traffic == Traffic::Routed || state->traffic == Traffic::Held) state->fenced = state->address;
-    state->traffic = Traffic::Fenced;
+    if (!impl_->traffic[cluster].fence(epoch)) return;
     std::vector<Barriers::Waiting> waiting;
     for (const auto& [name, one] : impl_->opened) {
         if (one.config.cluster != cluster) continue;
@@ -233,12 +208,9 @@ void TargetGroups::fence(const std::string& cluster, std::uint64_t epoch) {
 void TargetGroups::route(const std::string& cluster, std::uint64_t epoch, const std::string& member,
                          const base::HostPort& address) {
     const std::lock_guard guard(impl_->mutex);
-    ClusterState* state = impl_->advance(cluster, epoch);
-    if (state == nullptr) return;
-    state->traffic = Traffic::Routed;
-    state->member = member;
-    state->address = as_listed(address);
-    const bool was_fenced = std::exchange(state->fenced, std::nullopt).has_value();
+    WriterTraffic& traffic = impl_->traffic[cluster];
+    const bool was_fenced = traffic.fenced().has_value();
+    if (!traffic.route(epoch, member, as_listed(address))) return;
     impl_->pursue_all(cluster, Role::Writer);
     if (was_fenced) impl_->pursue_all(cluster, Role::Reader);
 }
