@@ -138,6 +138,16 @@ class Lab:
             return None
         return [line.split("\t") for line in result.stdout.splitlines()]
 
+    def psql(self, host, statements, user="app", password="app-demo", database="orders", node="ops", check=True, timeout=20, options=""):
+        """The same for PostgreSQL. `options`: more of libpq's parameters, as "sslmode=require"."""
+        host = host if "." in host else host + ".lab"
+        result = self.exec("psql", "-XAtq", "-F", "\t", "-v", "ON_ERROR_STOP=1",
+                           f"host={host} user={user} dbname={database} connect_timeout=2 {options}", "-c", statements, node=node,
+                           check=check, timeout=timeout, env=dict(os.environ, PGPASSWORD=password))
+        if result.returncode != 0:
+            return None
+        return [line.split("\t") for line in result.stdout.splitlines()]
+
     def api(self, method, path, body=None, timeout=40):
         """A call of the lab's API as the product makes it: (status, JSON)."""
         command = ["curl", "-sS", "--unix-socket", self.api_socket, "-X", method, "-m", str(timeout), "-w", "\n%{http_code}",
@@ -153,9 +163,9 @@ class Lab:
         assert status == 200, body
         return body["items"]
 
-    def writer(self, number, ledger, node="ops", host="orders.cluster.lab"):
+    def writer(self, number, ledger, node="ops", host="orders.cluster.lab", engine="mariadb"):
         """A client that inserts (writer, sequence) rows one after the other and notes in `ledger` what was acknowledged."""
-        return self.popen("/usr/bin/python3", os.path.abspath(__file__), str(number), ledger, host, node=node,
+        return self.popen("/usr/bin/python3", os.path.abspath(__file__), str(number), ledger, host, engine, node=node,
                           stderr=subprocess.DEVNULL)
 
 
@@ -169,16 +179,32 @@ for _number in (signal.SIGTERM, signal.SIGHUP):
     signal.signal(_number, lambda number, _: sys.exit(128 + number))
 
 
-def _write(number, ledger, host):
+CLIENTS = {
+    "mariadb": ["mariadb", "--no-defaults", "--connect-timeout=1", "--unbuffered", "-N", "-B", "-h", "{host}", "-u", "app", "orders"],
+    "postgresql": ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "host={host} user=app dbname=orders connect_timeout=2"],
+}
+
+
+def read_ledgers(files):
+    """(acknowledged, sent) of writers' ledgers, as sets of (writer's number, sequence), all text."""
+    acknowledged, sent = set(), set()
+    for i, file in enumerate(files):
+        for line in open(file):
+            word, sequence = line.split()
+            (acknowledged if word == "ok" else sent).add((str(i), sequence))
+    return acknowledged, sent
+
+
+def _write(number, ledger, host, engine):
     """Keeps one connection open, inserts as fast as it can, and starts over when it breaks. Ledger lines: "sent N" before,
     "ok N" after the server's answer: a sequence with only the first is unknown."""
     sequence = 0
-    environment = dict(os.environ, MYSQL_PWD="app-demo")
+    environment = dict(os.environ, MYSQL_PWD="app-demo", PGPASSWORD="app-demo")
+    command = [part.format(host=host) for part in CLIENTS[engine]]
     with open(ledger, "w", buffering=1) as notes:
         while True:
-            client = subprocess.Popen(["mariadb", "--no-defaults", "--connect-timeout=1", "--unbuffered", "-N", "-B", "-h", host,
-                                       "-u", "app", "orders"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                      stderr=subprocess.DEVNULL, text=True, bufsize=1, env=environment)
+            client = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                                      bufsize=1, env=environment)
             try:
                 while True:
                     sequence += 1
@@ -196,4 +222,4 @@ def _write(number, ledger, host):
 
 
 if __name__ == "__main__":
-    _write(int(sys.argv[1]), sys.argv[2], sys.argv[3])
+    _write(int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4])

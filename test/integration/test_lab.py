@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from lab_fixture import DEMO, LAB, Lab, wait_for
+from lab_fixture import DEMO, LAB, Lab, read_ledgers, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -85,11 +85,7 @@ def test_a_killed_writer_is_replaced_without_losing_an_acknowledged_row(lab, tmp
         process.kill()
     time.sleep(0.3)
     assert lab.members()[old]["role"] == "reader" and lab.members()[old]["address"] == address
-    acknowledged, sent = set(), set()
-    for i, ledger in enumerate(ledgers):
-        for line in open(ledger):
-            word, sequence = line.split()
-            (acknowledged if word == "ok" else sent).add((str(i), sequence))
+    acknowledged, sent = read_ledgers(ledgers)
     query = "select writer, sequence from ledger"
     rows = {tuple(row) for row in lab.sql(new, query)}
     assert len(acknowledged) > 400
@@ -164,6 +160,38 @@ def test_a_last_member_goes_on_alone_and_a_reader_that_returns_gets_what_it_miss
     lab.wait_healthy()
     for reader in readers:
         wait_for(lambda: lab.sql(reader, "select v from alone", check=False) == [["1"]], 10, f"the row on {reader}")
+
+
+def test_a_server_shows_a_certificate_of_the_labs_own_authority(lab):
+    for host in ("orders-1.lab", "orders.cluster.lab", "10.0.1.5"):
+        result = lab.exec("mariadb", "--no-defaults", "-N", "-h", host, "-u", "app", "orders", "--ssl-verify-server-cert",
+                          f"--ssl-ca={lab.directory}/ca.pem", "-e", "show status like 'Ssl_version'",
+                          env=dict(os.environ, MYSQL_PWD="app-demo"))
+        assert "TLS" in result.stdout
+
+
+def test_a_failover_over_the_api_is_accepted_at_once_and_done_later(lab):
+    old = lab.writer_name()
+    to = next(name for name in lab.members() if name != old)
+    assert lab.api("POST", "/v1/clusters/orders/failover", {"to": to}) == (202, {"cluster": "orders", "state": "failing-over"})
+    wait_for(lambda: lab.writer_name() == to, 10, f"{to} as the writer")
+    lab.wait_healthy()
+    for body, expected in (({"to": to}, 409), ({"to": "nobody"}, 404), ({"too": to}, 400), ({"to": 1}, 400)):
+        assert lab.api("POST", "/v1/clusters/orders/failover", body)[0] == expected
+    assert lab.api("POST", "/v1/clusters/nothing/failover", {})[0] == 404
+
+
+def test_a_reader_that_claims_to_be_the_writer_takes_writes_until_it_is_healed(lab):
+    writer = lab.writer_name()
+    claimer = next(name for name in lab.members() if name != writer)
+    lab.ctl("claim", claimer)
+    lab.sql(claimer, "create table stray (v int)")
+    assert lab.members()[claimer]["state"] == "claiming" and lab.writer_name() == writer
+    lab.sql(writer, "create or replace table meanwhile (v int)")
+    lab.ctl("heal", claimer)
+    lab.wait_healthy()
+    wait_for(lambda: lab.sql(claimer, "select * from meanwhile", check=False) == [], 10, "the claimer to follow")
+    assert lab.sql(claimer, "show tables like 'stray'") == []
 
 
 def test_the_resolver_knows_its_zone_and_nothing_else(lab):
