@@ -4,6 +4,7 @@
 #include <future>
 
 #include "adapters/mysql/channel.hpp"
+#include "adapters/postgres/slots.hpp"
 
 namespace signalbox::app {
 namespace {
@@ -20,7 +21,9 @@ base::WallTime wall_now() { return std::chrono::time_point_cast<base::Duration>(
 
 probing::ChannelKinds kinds() {
     return {{channels::Kind::Replica,
-             [](const ChannelConfig& config) { return std::make_unique<mysql::ReplicaLink>(config); }}};
+             [](const ChannelConfig& config) { return std::make_unique<mysql::ReplicaLink>(config); }},
+            {channels::Kind::Slot,
+             [](const ChannelConfig& config) { return std::make_unique<postgres::SlotLink>(config); }}};
 }
 
 // Everything that a channel's loop and its connection are made of.

@@ -170,7 +170,8 @@ void Machine::alarm_replica() {
     if (!restart_text_.empty()) {
         text = fmt::format("{}: its receiving thread could not be restarted: {}", where, restart_text_);
     } else if (state_ == State::Checking && seen() &&
-               now_ - std::max(attentive_since_, facts_.routed_at) >= failed_after) {
+               now_ - std::max(attentive_since_, facts_.routed_at) >=
+                   failed_after + (running() ? silence_max() : Duration(0))) {
         text = fmt::format("{} does not read from writer '{}': {}", where, facts_.writer,
                            replica_->io_error == 0
                                ? std::string("its position can't be compared, or it shows no life")

@@ -82,7 +82,7 @@ TEST(Replica, with_a_position_that_is_not_compared_yet_waits) {
 
 TEST(Replica, that_has_what_the_writer_lacks_raises_an_alarm_and_is_left_alone) {
     Bench bench = following();
-    bench.route(2, "b", missing());
+    bench.route(2, "b", Verdict{});
     bench.see(connecting(), missing());
     EXPECT_EQ(bench.machine.state(), State::Checking) << "the history was asked for before the position was seen";
     bench.now += 1ms;
@@ -150,7 +150,8 @@ TEST(Replica, that_we_stopped_and_did_not_start_is_started_by_the_next_process) 
     bench.see(stopped(0, true));
     ASSERT_EQ(bench.restarts(), 1);
     for (const Action& action : bench.actions) {
-        if (const auto* restart = std::get_if<action::Restart>(&action)) EXPECT_TRUE(restart->resume);
+        const auto* restart = std::get_if<action::Restart>(&action);
+        EXPECT_TRUE(restart == nullptr || restart->resume);
     }
     bench.restarted();
     EXPECT_FALSE(bench.machine.memory().restarting);
@@ -164,7 +165,7 @@ TEST(Replica, is_marked_durably_before_it_is_stopped) {
     for (const Action& action : bench.actions) {
         if (const auto* store = std::get_if<action::Store>(&action))
             marked = store->durable && store->memory.restarting;
-        if (std::holds_alternative<action::Restart>(action)) EXPECT_TRUE(marked);
+        EXPECT_TRUE(marked || !std::holds_alternative<action::Restart>(action));
     }
 }
 
