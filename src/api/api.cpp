@@ -1,5 +1,6 @@
 #include "api/api.hpp"
 
+#include "api/event.hpp"
 #include "base/assert.hpp"
 #include "base/text.hpp"
 
@@ -14,9 +15,69 @@ constexpr std::uint64_t limit_max = 100'000;
 
 Response ok(const json::value& body) { return {200, "application/json", json::serialize(body) + "\n"}; }
 
+Response accepted(const json::value& body) { return {202, "application/json", json::serialize(body) + "\n"}; }
+
 Response bad_parameter(std::string_view name, std::string_view expected, std::string_view found) {
     return error(400, base::to_string(ErrorKind::InvalidArgument),
                  fmt::format("{}: expected {}, found '{}'", name, expected, found));
+}
+
+unsigned status_of(ErrorKind kind) {
+    switch (kind) {
+        case ErrorKind::InvalidArgument:
+        case ErrorKind::InvalidConfig:
+        case ErrorKind::CorruptData:
+            return 400;
+        case ErrorKind::PermissionDenied:
+            return 403;
+        case ErrorKind::NotFound:
+            return 404;
+        case ErrorKind::AlreadyExists:
+        case ErrorKind::Conflict:
+            return 409;
+        case ErrorKind::NotSupported:
+            return 501;
+        case ErrorKind::Unavailable:
+            return 503;
+        case ErrorKind::Timeout:
+            return 504;
+        case ErrorKind::UnknownOutcome:
+        case ErrorKind::Internal:
+            return 500;
+    }
+    return 500;
+}
+
+enum class What { Nothing, Health, Status, Metrics, Journal, Cluster, Switchover, Events };
+
+struct Place {
+    What what = What::Nothing;
+    std::string cluster;
+};
+
+Place place_of(std::string_view path) {
+    if (path == "/v1/health") return {What::Health, {}};
+    if (path == "/v1/status") return {What::Status, {}};
+    if (path == "/v1/journal") return {What::Journal, {}};
+    if (path == "/v1/events") return {What::Events, {}};
+    if (path == "/metrics") return {What::Metrics, {}};
+    const auto parts = base::split(path, '/');
+    const bool of_cluster = parts.size() >= 4 && parts[1] == "v1" && parts[2] == "clusters" && base::is_name(parts[3]);
+    if (of_cluster && parts.size() == 4) return {What::Cluster, std::string(parts[3])};
+    if (of_cluster && parts.size() == 5 && parts[4] == "switchover") return {What::Switchover, std::string(parts[3])};
+    return {};
+}
+
+json::array items(const json::object& object, std::string_view name) {
+    const auto* value = object.if_contains(name);
+    return value != nullptr && value->is_array() ? value->get_array() : json::array();
+}
+
+// The text, or an empty one.
+std::string name_in(const json::value& value, std::string_view name) {
+    const auto* object = value.if_object();
+    const auto* found = object != nullptr ? object->if_contains(name) : nullptr;
+    return found != nullptr && found->is_string() ? std::string(found->get_string()) : std::string();
 }
 
 }  // namespace
@@ -32,6 +93,10 @@ bool equal_in_constant_time(std::string_view a, std::string_view b) {
 Response error(unsigned status, std::string_view kind, std::string_view message) {
     return {status, "application/json",
             json::serialize(json::value{{"error", {{"kind", kind}, {"message", message}}}}) + "\n"};
+}
+
+Response error(const base::Error& found) {
+    return error(status_of(found.kind), base::to_string(found.kind), found.text());
 }
 
 json::object to_json(const ports::JournalEntry& entry) {
@@ -50,26 +115,96 @@ Api::Api(Source& source, std::string token) : source_(source), token_(std::move(
 }
 
 Response Api::answer(const Request& request) const {
-    const bool open = request.path == "/v1/health";
-    if (!open && !equal_in_constant_time(request.authorization, "Bearer " + token_)) {
+    const Place place = place_of(request.path);
+    if (place.what != What::Health && !equal_in_constant_time(request.authorization, "Bearer " + token_)) {
         return error(401, base::to_string(ErrorKind::PermissionDenied),
                      "expected the header 'Authorization: Bearer TOKEN' with the token from the daemon's token file");
     }
-    const bool known =
-        open || request.path == "/v1/status" || request.path == "/v1/journal" || request.path == "/metrics";
-    if (!known) {
-        return error(
-            404, base::to_string(ErrorKind::NotFound),
-            fmt::format("there is no {}; there are /v1/health, /v1/status, /v1/journal, /metrics", request.path));
+    if (place.what == What::Nothing) {
+        return error(404, base::to_string(ErrorKind::NotFound),
+                     fmt::format("there is no {}; there are /v1/health, /v1/status, /v1/clusters/NAME, "
+                                 "/v1/clusters/NAME/switchover, /v1/events, /v1/journal, /metrics",
+                                 request.path));
     }
-    if (request.method != "GET") {
+    const bool takes_post = place.what == What::Switchover || place.what == What::Events;
+    const std::string_view method = takes_post ? "POST" : "GET";
+    if (request.method != method) {
         return error(405, base::to_string(ErrorKind::InvalidArgument),
-                     fmt::format("{} takes GET, found {}", request.path, request.method));
+                     fmt::format("{} takes {}, found {}", request.path, method, request.method));
     }
-    if (open) return ok({{"status", "ok"}});
-    if (request.path == "/v1/status") return ok(source_.status());
-    if (request.path == "/metrics") return {200, "text/plain; version=0.0.4; charset=utf-8", source_.metrics()};
-    return journal(request);
+    switch (place.what) {
+        case What::Health:
+            return ok({{"status", "ok"}});
+        case What::Status:
+            return ok(source_.status());
+        case What::Metrics:
+            return {200, "text/plain; version=0.0.4; charset=utf-8", source_.metrics()};
+        case What::Journal:
+            return journal(request);
+        case What::Cluster:
+            return cluster(place.cluster);
+        case What::Switchover:
+            return switchover(request, place.cluster);
+        case What::Events:
+            return event(request);
+        case What::Nothing:
+            break;
+    }
+    return error(404, base::to_string(ErrorKind::NotFound), request.path);
+}
+
+// The cluster as the status has it, with its endpoints.
+Response Api::cluster(const std::string& name) const {
+    const json::object status = source_.status();
+    std::vector<std::string> names;
+    for (const auto& item : items(status, "clusters")) {
+        names.push_back(name_in(item, "name"));
+        if (names.back() != name) continue;
+        json::object found = item.as_object();
+        json::array endpoints;
+        for (const auto& endpoint : items(status, "endpoints")) {
+            if (name_in(endpoint, "cluster") == name) endpoints.push_back(endpoint);
+        }
+        found["endpoints"] = std::move(endpoints);
+        return ok(found);
+    }
+    return error({ErrorKind::NotFound,
+                  fmt::format("the daemon follows no cluster '{}'; it follows {}", name,
+                              names.empty() ? "none" : base::join(names, ", ")),
+                  {},
+                  0});
+}
+
+Response Api::switchover(const Request& request, const std::string& cluster) const {
+    const auto body = base::parse_json(request.body);
+    const auto* object = body && body->is_object() ? &body->get_object() : nullptr;
+    const std::string to = object != nullptr ? name_in(*body, "to") : std::string();
+    if (object == nullptr || object->size() != 1 || !base::is_name(to)) {
+        return error(
+            {ErrorKind::InvalidArgument, "expected a body like {\"to\": \"MEMBER\"}, and nothing else in it", {}, 0});
+    }
+    const auto begun = source_.switchover({cluster, to});
+    if (!begun) return error(begun.error());
+    return accepted({{"cluster", cluster}, {"to", to}, {"state", "accepted"}});
+}
+
+Response Api::event(const Request& request) const {
+    std::string cluster;
+    for (const auto& [name, value] : request.query) {
+        if (name != "cluster") return bad_parameter("query", "cluster", name);
+        cluster = value;
+    }
+    const auto event = read_event(request.body, cluster);
+    if (!event) return error(event.error());
+    const auto taken = source_.event(*event);
+    if (!taken) return error(taken.error());
+    if (!*taken) {
+        return error(429, base::to_string(ErrorKind::Unavailable),
+                     fmt::format("more than {} events per second from '{}': dropped, and nothing is lost by that: the "
+                                 "members are probed all the time",
+                                 EventLimit::per_second, event->source));
+    }
+    return accepted({{"cluster", event->cluster}});
 }
 
 Response Api::journal(const Request& request) const {

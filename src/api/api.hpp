@@ -9,6 +9,7 @@
 
 #include "base/error.hpp"
 #include "base/json.hpp"
+#include "ports/follow.hpp"
 #include "ports/journal.hpp"
 
 namespace signalbox::api {
@@ -18,6 +19,7 @@ struct Request {
     std::string path;
     std::map<std::string, std::string> query;
     std::string authorization;  // the header, whole; never logged
+    std::string body;           // bounded by the server
 };
 
 struct Response {
@@ -33,6 +35,12 @@ class Source {
     virtual base::json::object status() = 0;
     virtual std::string metrics() = 0;  // Prometheus text format 0.0.4
     virtual base::Result<std::vector<ports::JournalEntry>> journal(const ports::JournalQuery& query) = 0;
+    // Somebody says that something happened. It decides nothing. False: its source says too much, and this is dropped.
+    // Errors: NotFound (no such cluster).
+    virtual base::Result<bool> event(const ports::ExternalEvent& event) = 0;
+    // Begins a planned change of the writer, which goes on after the call. Errors: NotFound (cluster or member),
+    // Conflict (one is under way, or that member can't), NotSupported (no hook).
+    virtual base::Status switchover(const ports::SwitchoverRequest& request) = 0;
 };
 
 class Api {
@@ -43,6 +51,9 @@ class Api {
 
   private:
     Response journal(const Request& request) const;
+    Response cluster(const std::string& name) const;
+    Response switchover(const Request& request, const std::string& cluster) const;
+    Response event(const Request& request) const;
 
     Source& source_;
     const std::string token_;
@@ -50,6 +61,7 @@ class Api {
 
 // {"error": {"kind", "message"}} with the status.
 Response error(unsigned status, std::string_view kind, std::string_view message);
+Response error(const base::Error& error);
 // An entry as the API and `signalbox journal --output json` show it.
 base::json::object to_json(const ports::JournalEntry& entry);
 // Takes as long for a wrong text as for a right one of the same size.

@@ -62,7 +62,7 @@ void notify_manager(const std::string& state) {
 }
 
 http::Response answer(const api::Api& api, const http::Request& request) {
-    auto response = api.answer({request.method, request.path, request.query, request.authorization});
+    auto response = api.answer({request.method, request.path, request.query, request.authorization, request.body});
     return {response.status, std::move(response.content_type), std::move(response.body)};
 }
 

@@ -98,6 +98,25 @@ json::object DaemonSource::status() {
             {"endpoints", std::move(endpoints)}};
 }
 
+base::Result<bool> DaemonSource::event(const ports::ExternalEvent& event) {
+    if (!follower_.snapshot()->figures.contains(event.cluster)) {
+        return base::fail(base::ErrorKind::NotFound, "the daemon follows no cluster '{}'", event.cluster);
+    }
+    {
+        const std::lock_guard guard(limit_mutex_);
+        const base::MonoTime now(std::chrono::steady_clock::now().time_since_epoch());
+        if (!limit_.allow(event.source, now)) return false;
+    }
+    return base::fail(base::ErrorKind::NotSupported, "this daemon does not take events yet");
+}
+
+base::Status DaemonSource::switchover(const ports::SwitchoverRequest& request) {
+    if (!follower_.snapshot()->figures.contains(request.cluster)) {
+        return base::fail(base::ErrorKind::NotFound, "the daemon follows no cluster '{}'", request.cluster);
+    }
+    return base::fail(base::ErrorKind::NotSupported, "this daemon does not take switchovers yet");
+}
+
 std::string DaemonSource::metrics() {
     Page page;
     page.gauge("signalbox_info", "1, with the version", {{"version", SIGNALBOX_VERSION}}, 1);

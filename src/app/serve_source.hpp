@@ -2,8 +2,10 @@
 // What the daemon's API knows: the follower's snapshot, the endpoints' figures, the journal.
 
 #include <atomic>
+#include <mutex>
 
 #include "api/api.hpp"
+#include "api/event.hpp"
 #include "app/serve_follower.hpp"
 
 namespace signalbox::app {
@@ -18,12 +20,16 @@ class DaemonSource final : public api::Source {
     base::Result<std::vector<ports::JournalEntry>> journal(const ports::JournalQuery& query) override {
         return journal_.read(query);
     }
+    base::Result<bool> event(const ports::ExternalEvent& event) override;
+    base::Status switchover(const ports::SwitchoverRequest& request) override;
     void count_reload(bool good) { ++(good ? reloads_ : reloads_failed_); }
 
   private:
     const Follower& follower_;
     ports::Journal& journal_;
     const base::WallTime started_at_;
+    std::mutex limit_mutex_;
+    api::EventLimit limit_;
     std::atomic<std::uint64_t> reloads_{0};
     std::atomic<std::uint64_t> reloads_failed_{0};
 };

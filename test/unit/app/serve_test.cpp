@@ -1,4 +1,4 @@
-// The daemon's parts that need no database: token, lock, API.
+// The daemon's parts that need no database: token and lock.
 
 #include <filesystem>
 #include <fstream>
@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "api/api.hpp"
 #include "app/serve_token.hpp"
 
 namespace signalbox::app {
@@ -56,86 +55,6 @@ TEST_F(StoreLockTest, a_second_holder_is_refused_until_the_first_is_gone) {
         EXPECT_THAT(second.error().text(), HasSubstr("process " + std::to_string(::getpid())));
     }
     EXPECT_TRUE(StoreLock::take(folder_ + "/s.db"));
-}
-
-class FakeSource final : public api::Source {
-  public:
-    base::json::object status() override { return {{"clusters", base::json::array()}}; }
-    std::string metrics() override { return "up 1\n"; }
-    base::Result<std::vector<ports::JournalEntry>> journal(const ports::JournalQuery& query) override {
-        asked = query;
-        if (broken) return base::fail(base::ErrorKind::Unavailable, "the store is away");
-        ports::JournalEntry entry;
-        entry.sequence = 8;
-        entry.kind = "routed";
-        entry.subject = "orders";
-        entry.epoch = 2;
-        return std::vector{entry};
-    }
-    ports::JournalQuery asked;
-    bool broken = false;
-};
-
-class ApiTest : public testing::Test {
-  protected:
-    api::Response get(const std::string& path, std::map<std::string, std::string> query = {},
-                      const std::string& authorization = "Bearer secret") {
-        return api_.answer({"GET", path, std::move(query), authorization});
-    }
-    FakeSource source_;
-    api::Api api_{source_, "secret"};
-};
-
-TEST_F(ApiTest, only_health_is_answered_without_the_token) {
-    for (const char* wrong : {"", "Bearer", "Bearer ", "Bearer secre", "Bearer secret2", "bearer secret", "secret"}) {
-        EXPECT_EQ(get("/v1/health", {}, wrong).status, 200U);
-        for (const char* path : {"/v1/status", "/v1/journal", "/metrics", "/nothing"}) {
-            const auto response = get(path, {}, wrong);
-            EXPECT_EQ(response.status, 401U) << path << " with '" << wrong << "'";
-            EXPECT_THAT(response.body, HasSubstr("\"kind\":\"permission denied\""));
-        }
-    }
-    EXPECT_EQ(get("/v1/status").status, 200U);
-    EXPECT_EQ(get("/metrics").body, "up 1\n");
-}
-
-TEST_F(ApiTest, unknown_paths_and_methods_are_told) {
-    EXPECT_EQ(get("/v2/status").status, 404U);
-    EXPECT_EQ(api_.answer({"POST", "/v1/status", {}, "Bearer secret"}).status, 405U);
-}
-
-TEST_F(ApiTest, the_journal_takes_its_query_and_says_how_to_go_on) {
-    const auto response =
-        get("/v1/journal",
-            {{"subject", "orders"}, {"kind", "routed"}, {"after", "5"}, {"limit", "9"}, {"order", "newest"}});
-    EXPECT_EQ(response.status, 200U) << response.body;
-    EXPECT_EQ(source_.asked.subject, "orders");
-    EXPECT_EQ(source_.asked.kind, "routed");
-    EXPECT_EQ(source_.asked.after, 5);
-    EXPECT_EQ(source_.asked.limit, 9U);
-    EXPECT_TRUE(source_.asked.newest_first);
-    EXPECT_THAT(response.body, HasSubstr("\"last\":8"));
-    EXPECT_THAT(response.body, HasSubstr("\"epoch\":2"));
-}
-
-TEST_F(ApiTest, a_wrong_query_is_refused_with_what_was_expected) {
-    using Query = std::map<std::string, std::string>;
-    for (const Query& query : {Query{{"limit", "0"}}, Query{{"limit", "100001"}}, Query{{"after", "-1"}},
-                               Query{{"after", "x"}}, Query{{"order", "up"}}, Query{{"colour", "blue"}}}) {
-        const auto response = get("/v1/journal", query);
-        EXPECT_EQ(response.status, 400U) << query.begin()->first;
-        EXPECT_THAT(response.body, HasSubstr("expected"));
-    }
-    source_.broken = true;
-    EXPECT_EQ(get("/v1/journal").status, 503U);
-}
-
-TEST(ConstantTime, equal_means_equal) {
-    EXPECT_TRUE(api::equal_in_constant_time("abc", "abc"));
-    EXPECT_FALSE(api::equal_in_constant_time("abc", "abd"));
-    EXPECT_FALSE(api::equal_in_constant_time("abc", "ab"));
-    EXPECT_FALSE(api::equal_in_constant_time("ab", "abc"));
-    EXPECT_FALSE(api::equal_in_constant_time(std::string("a\0", 2), "a"));
 }
 
 }  // namespace
