@@ -51,6 +51,7 @@ struct EpochRecord {
     std::string member;       // whom it is for
     bool active = false;      // committed; false: intended only
     std::string position;     // the continuity position to contain (per engine), empty if none
+    std::string cluster_uid = {};  // the identity that a proven writer had, empty if its engine has none
 };
 
 class EpochStore {

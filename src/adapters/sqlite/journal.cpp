@@ -19,7 +19,8 @@ base::Result<std::unique_ptr<JournalStore>> JournalStore::open(std::shared_ptr<D
         "CREATE INDEX IF NOT EXISTS journal_subject ON journal (subject, sequence);"
         "CREATE INDEX IF NOT EXISTS journal_run ON journal (run, sequence) WHERE run <> '';"
         "CREATE TABLE IF NOT EXISTS epochs (cluster TEXT PRIMARY KEY, epoch INTEGER NOT NULL, member TEXT NOT NULL,"
-        " active INTEGER NOT NULL, position TEXT NOT NULL);"));
+        " active INTEGER NOT NULL, position TEXT NOT NULL);"
+        "CREATE TABLE IF NOT EXISTS identities (cluster TEXT PRIMARY KEY, uid TEXT NOT NULL);"));
     return std::unique_ptr<JournalStore>(new JournalStore(std::move(database)));
 }
 
@@ -76,13 +77,14 @@ base::Result<std::vector<ports::JournalEntry>> JournalStore::read(const ports::J
 
 base::Result<std::optional<ports::EpochRecord>> JournalStore::load(const std::string& cluster) {
     const auto guard = database_->lock();
-    SB_TRY(auto statement, database_->prepare("SELECT epoch, member, active, position FROM epochs WHERE cluster = ?"));
+    SB_TRY(auto statement, database_->prepare("SELECT epoch, member, active, position, coalesce(uid, '') FROM epochs"
+                                              " LEFT JOIN identities USING (cluster) WHERE cluster = ?"));
     statement.bind(1, cluster);
     SB_TRY(const bool row, statement.step());
     if (!row) return std::optional<ports::EpochRecord>();
     return std::optional<ports::EpochRecord>(ports::EpochRecord{static_cast<std::uint64_t>(statement.integer(0)),
                                                                 statement.text(1), statement.integer(2) != 0,
-                                                                statement.text(3)});
+                                                                statement.text(3), statement.text(4)});
 }
 
 base::Status JournalStore::store(const std::string& cluster, const ports::EpochRecord& record,
@@ -104,6 +106,13 @@ base::Status JournalStore::store(const std::string& cluster, const ports::EpochR
             .bind(4, static_cast<std::int64_t>(record.active))
             .bind(5, record.position);
         SB_CHECK(statement.run());
+        if (!record.cluster_uid.empty()) {
+            SB_TRY(auto identity,
+                   database_->prepare("INSERT INTO identities VALUES (?1, ?2) ON CONFLICT (cluster) DO UPDATE"
+                                      " SET uid = ?2"));
+            identity.bind(1, cluster).bind(2, record.cluster_uid);
+            SB_CHECK(identity.run());
+        }
         return insert(entry);
     });
 }

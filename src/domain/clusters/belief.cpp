@@ -150,7 +150,8 @@ class Judge {
     // the stamp that it had then.
     void read_topology() {
         for (std::size_t i = 0; i < members_.size(); ++i) {
-            if (!answering_[i] || members_[i].foreign) continue;
+            // Whose claim is the old one shows its old topology, perhaps with new stamps.
+            if (!answering_[i] || members_[i].foreign || members_[i].old_claim) continue;
             for (const TopologyRow& row : members_[i].evidence->topology) {
                 if (!row.writer) continue;
                 if (!named_.empty() && row.updated_us < named_.front()->updated_us) continue;
@@ -246,7 +247,11 @@ std::string_view to_string(Guard guard) {
                                                             "others-asked",
                                                             "identity",
                                                             "same-cluster",
-                                                            "topology-agrees"};
+                                                            "topology-agrees",
+                                                            "caught-up-before-promote",
+                                                            "hook-is-no-proof",
+                                                            "answers-since-hook",
+                                                            "discovered-by-address"};
     return names[static_cast<std::size_t>(guard)];
 }
 

@@ -15,19 +15,8 @@ constexpr Duration backoff_min = milliseconds(100);
 constexpr Duration backoff_max = std::chrono::seconds(5);
 // A tick that comes later than this was held up by ourselves.
 constexpr Duration own_delay_min = milliseconds(30);
-constexpr int rows_max = 16;  // fired by one input
-
-// What of an observation matters to decisions; another one is worth a journal entry.
-std::string signature(const MemberView& member, const Rules& rules) {
-    if (member.failure) return fmt::format("{}", to_string(member.failure->kind));
-    std::string text = member.claims_writer(rules) ? "claims to be the writer" : "is a reader";
-    if (member.evidence->read_only) text += ", read_only";
-    if (member.evidence->innodb_read_only) text += ", innodb_read_only";
-    for (const ReplicationSource& source : member.evidence->sources) {
-        text += fmt::format(", {} from {}", source.io_running ? "receives" : "would receive", source.address.text());
-    }
-    return text;
-}
+constexpr int rows_max = 16;                           // fired by one input
+constexpr Duration sessions_every = milliseconds(10);  // while draining
 
 }  // namespace
 
@@ -41,7 +30,6 @@ Machine::Machine(ClusterConfig config, Rules rules) : config_(std::move(config))
 std::vector<Action> Machine::start(MonoTime now) {
     now_ = due_ = attentive_since_ = held_since_ = now;
     held_ = true;
-    backoff_ = backoff_min;
     actions_.clear();
     actions_.push_back(action::Hold{0});
     for (const MemberView& member : members_) actions_.push_back(action::SetCadence{member.config.name, true});
@@ -55,8 +43,11 @@ std::vector<Action> Machine::step(const Input& input, MonoTime now) {
     if (now > due_ + own_delay_min) attentive_since_ = now;
     now_ = std::max(now_, now);
     absorb(input);
+    discover();
     judge();
     fire();
+    // A wish that could not begin at once is none.
+    if (switchover_ && !switching_over() && state_ != State::Committing) end_switchover({});
     keep_position();
     update_alarms();
     plan_tick();
@@ -66,6 +57,20 @@ std::vector<Action> Machine::step(const Input& input, MonoTime now) {
 std::vector<Action> Machine::reconfigure(ClusterConfig config, MonoTime now) {
     actions_.clear();
     now_ = std::max(now_, now);
+    const auto clashes = [&](const MemberConfig& found) {
+        return config.members.size() >= members_max ||
+               std::any_of(config.members.begin(), config.members.end(), [&](const MemberConfig& wanted) {
+                   return wanted.name == found.name || wanted.address == found.address;
+               });
+    };
+    for (const MemberView& known : members_) {
+        if (!discovered_.contains(known.config.name)) continue;
+        if (config.discover && !clashes(known.config)) {
+            config.members.push_back(known.config);
+        } else {
+            discovered_.erase(known.config.name);
+        }
+    }
     std::vector<MemberView> members;
     for (const MemberConfig& wanted : config.members) {
         MemberView view;
@@ -83,21 +88,31 @@ std::vector<Action> Machine::reconfigure(ClusterConfig config, MonoTime now) {
         return index ? members_[*index].config.address : base::HostPort{};
     };
     const base::HostPort before = at(active_name_);
-    if (config.engine != config_.engine) continuity_ = {};
-    members_ = std::move(members);
+    if (config.engine != config_.engine) {
+        continuity_ = {};
+        cluster_uid_.clear();
+        own_seen_.clear();
+        strays_.clear();
+        epoch_base_ = {};
+    }
+    const std::vector<MemberView> former = std::exchange(members_, std::move(members));
     config_ = std::move(config);
+    verdict_ = {};
     judge();
-    std::erase_if(alarms_, [&](const auto& alarm) {
-        const std::size_t colon = alarm.first.find(':');
-        return colon != std::string::npos && !index_of(alarm.first.substr(colon + 1));
-    });
+    for (const MemberView& gone : former) {
+        if (!index_of(gone.config.name)) forget_member(gone.config.name);
+    }
     age_max_ = config_.probe.calm + config_.probe.deadline * config_.probe.misses;
     const bool moved = !active_name_.empty() && before != at(active_name_);
     record("reconfigured", epoch_, {{"members", members_.size()}, {"writer_moved", moved}});
+    actions_.push_back(action::Configure{});
     if (moved) {
         active_name_.clear();
         resumable_.reset();
-        if (epoch_goes_on()) state_ = State::NoWriter;
+        if (epoch_goes_on()) {
+            state_ = State::NoWriter;
+            end_switchover({});
+        }
         hold();
     }
     const bool fast = state_ != State::Following;
@@ -109,154 +124,10 @@ std::vector<Action> Machine::reconfigure(ClusterConfig config, MonoTime now) {
     return std::move(actions_);
 }
 
-void Machine::absorb(const Input& input) {
-    if (const auto* observed = std::get_if<input::Observed>(&input)) {
-        absorb_observation(*observed->observation);
-    } else if (const auto* loaded = std::get_if<input::Loaded>(&input)) {
-        absorb_loaded(*loaded);
-    } else if (const auto* stored = std::get_if<input::Stored>(&input)) {
-        if (stored->epoch != pending_) return;
-        const bool ok = stored->outcome.has_value() || !on(Guard::StoreFailureStops);
-        stored_ = ok ? StoreState::Ok : StoreState::Failed;
-        if (!ok) store_error_ = stored->outcome.error().text();
-    } else if (const auto* barrier = std::get_if<input::BarrierDone>(&input)) {
-        absorb_barrier(*barrier);
-    } else if (const auto* killed = std::get_if<input::SessionsKilled>(&input)) {
-        absorb_kill(*killed);
-    } else if (std::holds_alternative<input::TrafficHint>(input)) {
-        actions_.push_back(action::Wake{});
-    }
-}
-
-void Machine::absorb_loaded(const input::Loaded& loaded) {
-    if (state_ != State::Starting) return;
-    if (!loaded.record) {
-        store_error_ = loaded.record.error().text();
-        perform(Step::Backoff, {});
-        return;
-    }
-    record_loaded_ = true;
-    store_error_.clear();
-    const bool first = highest_ == 0 && routes_epoch_ == 0;
-    if (const auto& facts = *loaded.record) {
-        highest_ = std::max(highest_, facts->epoch);
-        if (first) {
-            former_unknown_ = true;
-            routes_epoch_ = facts->epoch;
-            actions_.push_back(action::Hold{routes_epoch_});
-            if (facts->active) {
-                resumable_ = *facts;
-                active_name_ = facts->member;  // whose replicas go on confirming
-            }
-        }
-        auto position = Position::parse(config_.engine, facts->position);
-        if (position) {
-            position->join(continuity_.position);
-            continuity_.position = position->newest();
-        }
-        position_error_ = position ? std::string() : position.error().text();
-    }
-    record("start", highest_, {{"epoch", highest_}, {"position", continuity_.position.text()}});
-}
-
-void Machine::absorb_observation(const Observation& observation) {
-    const auto index = index_of(observation.member);
-    if (!index) return;
-    const auto* failure = std::get_if<ProbeFailure>(&observation.result);
-    if (failure && failure->kind == ProbeFailureKind::OurOwnDelay && on(Guard::OwnDelayIsNoMiss)) {
-        attentive_since_ = now_;
-    }
-    MemberView& member = members_[*index];
-    // A silence that ended while we were held up ourselves may be our own.
-    const bool late = failure && failure->kind == ProbeFailureKind::TimedOut && on(Guard::OwnDelayIsNoMiss) &&
-                      now_ - observation.completed_at > config_.probe.deadline / 2;
-    if (late) {
-        attentive_since_ = now_;
-        return;
-    }
-    if (!observe(members_, *index, observation, config_, rules_)) return;
-    mark_foreign(members_, cluster_uid_, rules_);
-    if (member.evidence || member.failure) {
-        std::string says = signature(member, rules_);
-        if (says != member.said) {
-            base::json::object data{{"member", member.config.name}, {"was", member.said}, {"is", says}};
-            member.said = std::move(says);
-            if (member.failure && !member.failure->text.empty()) data["text"] = member.failure->text;
-            if (!member.failure) data["history"] = member.history.text();
-            record("member-changed", epoch_, std::move(data));
-        }
-    }
-    if (member.failure && member.failure->kind == ProbeFailureKind::Refused) gone_.insert(member.config.name);
-    if (member.failure || !member.evidence) return;
-    end_old_claims();
-    if (const auto writer = active()) confirm(continuity_, members_, *index, *writer, rules_);
-    watch_strays(*index);
-}
-
-// An old claim ends when the member was seen as a reader, when it has something of the newer writer, or when a member
-// that answers receives from it: then it was elected since, without our seeing how.
-void Machine::end_old_claims() {
-    const auto writer = active();
-    for (std::size_t i = 0; i < members_.size(); ++i) {
-        MemberView& member = members_[i];
-        if (!member.old_claim) continue;
-        const bool seen = !member.failure && member.sent_at > active_since_;
-        if (seen && !member.claims_writer(rules_)) member.old_claim = false;
-        for (const MemberView& other : members_) {
-            if (other.failure || other.sent_at <= active_since_) continue;
-            for (const SourceView& source : other.sources) {
-                if (source.member == i && source.io_running) member.old_claim = false;
-            }
-        }
-        if (!seen || !writer || !members_[*writer].evidence) continue;
-        if (!epoch_base_.contains(member.history.written_by(*members_[*writer].evidence))) member.old_claim = false;
-    }
-}
-
-// A member that is not the writer must not grow in its own name. What it had when it was first seen after the epoch
-// moved on may be a tail that nobody acknowledged: only growth since then, past what the writer has, is a stray write.
-void Machine::watch_strays(std::size_t index) {
-    const MemberView& member = members_[index];
-    const auto writer = active();
-    if (!writer || *writer == index || !epoch_goes_on() || member.sent_at <= active_since_) return;
-    const std::string& name = member.config.name;
-    // On PostgreSQL a reader's own timeline is the writer's, and grows rightly.
-    if (config_.engine == Engine::PostgreSql && !member.evidence->sources.empty()) return;
-    Position own = member.history.written_by(*member.evidence);
-    const Position& theirs = members_[*writer].history;
-    if (const auto seen = own_seen_.find(name); seen != own_seen_.end()) {
-        Position rightful = theirs;
-        rightful.join(seen->second);
-        if (auto stray = rightful.first_missing(own)) strays_[name] = std::move(*stray);
-    }
-    own_seen_[name] = std::move(own);
-    const auto stray = strays_.find(name);
-    if (stray == strays_.end()) return;
-    if (!member.history.contains(stray->second) || theirs.contains(stray->second)) strays_.erase(stray);
-}
-
-void Machine::absorb_barrier(const input::BarrierDone& barrier) {
-    if (pending_ == 0 || barrier.epoch > pending_) return;
-    // What an abandoned fence closed may run on just as well.
-    for (const auto& [member, ids] : barrier.server_sessions) leftovers_[member].insert(ids.begin(), ids.end());
-    if (fences_open_.erase(barrier.epoch) != 0) sessions_closed_ += barrier.sessions_closed;
-    if (barrier.epoch != pending_ && on(Guard::BarrierOfThisEpoch)) return;
-    if (state_ != State::Barrier || barrier_done_) return;
-    barrier_done_ = true;
-    record("fenced", pending_, {{"sessions_closed", sessions_closed_}});
-}
-
-void Machine::absorb_kill(const input::SessionsKilled& killed) {
-    if (killed.epoch != pending_ || kills_open_.erase(killed.member) == 0) return;
-    killed_ += killed.killed;
-    if (killed.failed > 0) traffic_fenced_only_ = true;
-    record("sessions-killed", pending_,
-           {{"member", killed.member}, {"killed", killed.killed}, {"failed", killed.failed}});
-}
-
 void Machine::judge() {
-    const BeliefContext context{continuity_, epoch_goes_on() ? active() : std::nullopt, age_max_, config_.probe.misses,
-                                rules_};
+    const BeliefContext context{continuity_, epoch_goes_on() || before_hook() ? active() : std::nullopt,
+                                age_max_,    config_.probe.misses,
+                                rules_,      not_before_};
     verdict_ = believe(members_, context, now_);
 }
 
@@ -294,6 +165,23 @@ bool holds(Condition condition, const Machine& m) {
             return m.kills_done();
         case Condition::StoreFailed:
             return m.stored_ == StoreState::Failed;
+        case Condition::SwitchoverAsked:
+            return m.switchover_.has_value();
+        case Condition::TargetUnfit:
+            return m.target_unfit();
+        case Condition::Drained:
+            return m.switchover_->drained || m.now_ >= m.switchover_->deadline;
+        case Condition::CaughtUp:
+            return m.caught_up() || !m.on(Guard::CaughtUpBeforePromote);
+        case Condition::CatchUpLate:
+        case Condition::PromoteLate:
+            return m.now_ >= m.switchover_->deadline;
+        case Condition::CandidateProven:
+            return m.candidate_proven() || (!m.on(Guard::HookIsNoProof) && m.switchover_->hook_ok == true);
+        case Condition::NewcomerProven:
+            return m.newcomer_proven();
+        case Condition::HookFailed:
+            return m.switchover_->hook_ok == false;
     }
     return false;
 }
@@ -323,8 +211,8 @@ void Machine::perform(Step step, const Transition& row) {
             actions_.push_back(action::LoadRecord{});
             return;
         case Step::Backoff:
+            backoff_ = std::clamp(backoff_ * 2, backoff_min, backoff_max);
             retry_at_ = now_ + backoff_;
-            backoff_ = std::min(backoff_ * 2, backoff_max);
             record_loaded_ = false;
             return;
         case Step::ProbeFast:
@@ -344,7 +232,11 @@ void Machine::perform(Step step, const Transition& row) {
             know_cluster();
             return;
         case Step::StoreIntent:
-            return store(false);
+            SB_ASSERT(proven(), "a switch has a candidate");
+            return store_intent(members_[*proven()].config.name);
+        case Step::StoreTargetIntent:
+            switchover_step("caught-up");
+            return store_intent(switchover_->to);
         case Step::Fence:
             stored_ = StoreState::None;
             barrier_done_ = false;
@@ -357,7 +249,7 @@ void Machine::perform(Step step, const Transition& row) {
         case Step::KillSessions:
             return kill_leftovers();
         case Step::StoreActive:
-            return store(true);
+            return store_active();
         case Step::EnterEpoch:
             return enter_epoch();
         case Step::Route:
@@ -379,110 +271,15 @@ void Machine::perform(Step step, const Transition& row) {
                           {{"member", active_name_}, {"why", row.why}, {"reasons", all_reasons()}});
         case Step::RecordAgain:
             return record("writer-again", epoch_, {{"member", active_name_}});
+        case Step::BeginSwitchover:
+            return begin_switchover();
+        case Step::AskPositions:
+            return ask_positions();
+        case Step::Promote:
+            return promote();
+        case Step::EndSwitchover:
+            return end_switchover(row);
     }
-}
-
-void Machine::hold() {
-    if (!held_) held_since_ = now_;
-    if (!on(Guard::HoldWhenUnclear)) return;
-    held_ = true;
-    actions_.push_back(action::Hold{routes_epoch_});
-}
-
-void Machine::store(bool active) {
-    if (!active) {
-        SB_ASSERT(proven(), "a switch has a candidate");
-        if (!held_) held_since_ = now_;
-        pending_ = ++highest_;
-        candidate_ = members_[*proven()].config.name;
-        resumable_.reset();
-        traffic_fenced_only_ = false;
-        killed_ = 0;
-    }
-    stored_ = StoreState::None;
-    const EpochFacts facts{pending_, candidate_, active, continuity_.position.text()};
-    Record entry{active ? "epoch-active" : "epoch-intent",
-                 pending_,
-                 {{"member", candidate_}, {"former", active_name_}, {"position", facts.position}}};
-    if (active) {
-        if (former_unknown_ || !kills_open_.empty()) traffic_fenced_only_ = true;
-        entry.data["fence"] = traffic_fenced_only_ ? "traffic-fenced only" : "complete";
-        entry.data["sessions_closed"] = sessions_closed_;
-        entry.data["sessions_killed"] = killed_;
-    } else {
-        entry.data["reasons"] = all_reasons();
-    }
-    const bool skip = !on(active ? Guard::CommitBeforeRoute : Guard::IntentBeforeFence);
-    if (skip) {
-        stored_ = StoreState::Ok;
-    } else {
-        actions_.push_back(action::Store{facts, std::move(entry)});
-    }
-}
-
-// A proven writer's identity is the cluster's from then on.
-void Machine::know_cluster() {
-    const auto writer = active();
-    if (!writer || !members_[*writer].evidence || members_[*writer].evidence->cluster_uid.empty()) return;
-    cluster_uid_ = members_[*writer].evidence->cluster_uid;
-    mark_foreign(members_, cluster_uid_, rules_);
-}
-
-void Machine::kill_leftovers() {
-    kills_open_.clear();
-    kill_deadline_ = now_ + config_.kill_deadline;
-    if (!on(Guard::KillBeforeCommit)) return;
-    // What an abandoned fence closed, and has not told us of yet, can't be killed.
-    if (!fences_open_.empty()) traffic_fenced_only_ = true;
-    for (const auto& [member, ids] : leftovers_) {
-        if (ids.empty()) continue;
-        if (!former_answers(member) || gone_.contains(member)) {
-            traffic_fenced_only_ = true;
-            continue;
-        }
-        kills_open_.insert(member);
-        actions_.push_back(action::KillSessions{pending_, member, {ids.begin(), ids.end()}});
-    }
-}
-
-bool Machine::kills_done() const {
-    if (now_ >= kill_deadline_) return true;
-    return std::none_of(kills_open_.begin(), kills_open_.end(),
-                        [&](const std::string& member) { return former_answers(member); });
-}
-
-void Machine::enter_epoch() {
-    stored_ = StoreState::None;
-    epoch_ = pending_;
-    active_name_ = candidate_;
-    for (MemberView& member : members_) {
-        member.old_claim = member.config.name != candidate_ && (member.old_claim || member.claims_writer(rules_));
-    }
-    active_since_ = now_;
-    know_cluster();
-    position_stored_ = continuity_.position.text();
-    const auto writer = active();
-    epoch_base_ = writer ? members_[*writer].history : Position{};
-    former_unknown_ = false;
-    backoff_ = backoff_min;
-    own_seen_.clear();
-    strays_.clear();
-    leftovers_.clear();
-    fences_open_.clear();
-    kills_open_.clear();
-    sessions_closed_ = 0;
-    pending_ = 0;
-    candidate_.clear();
-}
-
-void Machine::route_active() {
-    const auto writer = active();
-    SB_ASSERT(writer, "the active member is configured");
-    actions_.push_back(action::Route{epoch_, active_name_, members_[*writer].config.address});
-    routes_epoch_ = epoch_;
-    gone_.clear();
-    record("routed", epoch_, {{"member", active_name_}, {"held_ms", held_ ? base::to_ms(now_ - held_since_) : 0.0}});
-    held_ = false;
 }
 
 void Machine::record(std::string kind, std::uint64_t epoch, base::json::object data) {
@@ -505,6 +302,23 @@ std::vector<std::string> Machine::reasons(std::size_t member) const {
         texts.push_back(explain(finding, members_[member], members_));
     }
     return texts;
+}
+
+std::string Machine::why() const {
+    if (verdict_.writer) {
+        const MemberView& writer = members_[*verdict_.writer];
+        return fmt::format("'{}' passes every check: {}", writer.config.name,
+                           base::join(reasons(*verdict_.writer), "; "));
+    }
+    std::string text = verdict_.contested ? "several claim and none is strictly newer" : "nobody passes every check";
+    for (std::size_t i = 0; i < members_.size(); ++i) {
+        std::vector<std::string> failed;
+        for (const Finding& finding : verdict_.members[i].findings) {
+            if (!finding.passed) failed.push_back(explain(finding, members_[i], members_));
+        }
+        if (!failed.empty()) text += fmt::format("; '{}' {}", members_[i].config.name, base::join(failed, ", "));
+    }
+    return text;
 }
 
 // The store learns the position at most once per calm interval: it is a floor for the next process.
@@ -531,7 +345,8 @@ const std::string& Machine::writer() const {
 }
 
 bool Machine::epoch_goes_on() const {
-    return state_ == State::Following || state_ == State::Unclear || state_ == State::Holding;
+    return state_ == State::Following || state_ == State::Unclear || state_ == State::Holding ||
+           state_ == State::Draining || state_ == State::CatchingUp;
 }
 
 bool Machine::active_proven() const { return proven() && proven() == active(); }
@@ -567,19 +382,16 @@ bool Machine::claim_gone() const {
     return now_ - std::max(member.sent_at, attentive_since_) > age_max_;
 }
 
-bool Machine::former_answers(const std::string& name) const {
-    const auto index = index_of(name);
-    return index && answers(members_[*index], config_.probe.misses);
-}
-
 void Machine::plan_tick() {
     MonoTime due = now_ + std::chrono::seconds(1);
     const auto consider = [&](MonoTime time) {
         if (time > now_) due = std::min(due, time);
     };
     if (state_ == State::Starting && retry_at_ != MonoTime{}) consider(retry_at_);
-    if (state_ == State::Killing) consider(kill_deadline_);
-    if (const auto writer = active(); writer && epoch_goes_on()) {
+    if (state_ == State::Killing || state_ == State::PlannedKilling) consider(kill_deadline_);
+    if (switchover_) consider(switchover_->deadline);
+    if (wants_sessions()) consider(now_ + sessions_every);
+    if (const auto writer = active(); writer && (epoch_goes_on() || before_hook())) {
         const Duration past = age_max_ + Duration(1);  // older than, not as old as
         consider(members_[*writer].sent_at + past);
         consider(std::max(members_[*writer].sent_at, attentive_since_) + past);

@@ -20,7 +20,8 @@ void Machine::raise(const std::string& kind, bool wanted, const std::string& tex
 }
 
 void Machine::update_alarms() {
-    const bool no_writer = held_ && now_ - held_since_ >= no_writer_after;
+    // While a planned switchover waits for sessions and positions there is a writer.
+    const bool no_writer = held_ && now_ - held_since_ >= no_writer_after && !switching_over();
     if (no_writer != alarms_.contains("no-writer")) {
         raise("no-writer", no_writer,
               fmt::format(
@@ -37,7 +38,13 @@ void Machine::update_alarms() {
               fmt::format("what the store holds as confirmed in cluster '{}' can't be read, and is not asked for: {}",
                           config_.name, position_error_));
     }
-    const bool late = state_ == State::Barrier && now_ - fence_at_ >= fence_late_after;
+    if (unfenced_.empty() == alarms_.contains("unfenced")) {
+        raise("unfenced", !unfenced_.empty(),
+              fmt::format("the fence of epoch {} is traffic-fenced only: {}", pending_ != 0 ? pending_ : epoch_,
+                          base::join(unfenced_, "; ")));
+    }
+    const bool fencing = state_ == State::Barrier || state_ == State::PlannedBarrier;
+    const bool late = fencing && now_ - fence_at_ >= fence_late_after;
     if (late != alarms_.contains("fence-late")) {
         raise("fence-late", late,
               fmt::format("the fence of epoch {} is not acknowledged by every shard; the switch waits", pending_));

@@ -34,8 +34,12 @@ enum class Guard : std::uint8_t {
     Identity,               // one server under two names is not believed
     SameCluster,            // a member of another cluster is not believed, nor does it speak for or against anybody
     TopologyAgrees,         // the newest topology does not name another writer
+    CaughtUpBeforePromote,  // the hook runs only when the target has all that the writer has
+    HookIsNoProof,          // a hook that succeeded makes nobody the writer: the target's own answers do
+    AnswersSinceHook,       // after a hook whose outcome is unknown only answers to later questions prove a writer
+    DiscoveredByAddress,    // only well-formed addresses, and not more than the bound, become members
 };
-constexpr int guard_count = static_cast<int>(Guard::TopologyAgrees) + 1;
+constexpr int guard_count = static_cast<int>(Guard::DiscoveredByAddress) + 1;
 std::string_view to_string(Guard guard);
 
 // Values: copied, compared, never global.

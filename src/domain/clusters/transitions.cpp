@@ -32,6 +32,11 @@ std::span<const Transition> transitions() {
          {RecordUnclear, ProbeFast, Hold},
          "refused, reset, silent, contested or contradicted"},
         {S::Following, C::ActiveUnproven, S::Unclear, {RecordUnclear, ProbeFast}, "its proof has gaps"},
+        {S::Following,
+         C::SwitchoverAsked,
+         S::Draining,
+         {BeginSwitchover, ProbeFast, Hold},
+         "an operator's wish: new connections wait, running sessions may end"},
 
         {S::Unclear, C::OtherProven, S::Intending, {RecordLost, Hold, StoreIntent}, "another member is proven"},
         {S::Unclear, C::ActiveWithdrew, S::NoWriter, {RecordLost, Hold}, "it says that it is no writer"},
@@ -61,8 +66,100 @@ std::span<const Transition> transitions() {
          {StoreActive},
          "ended, or the former writer does not answer, or kill_deadline has passed: traffic-fenced only"},
 
-        {S::Committing, C::StoreFailed, S::Starting, {Abandon, Backoff}, "not committed, not routed"},
+        {S::Committing, C::StoreFailed, S::Starting, {EndSwitchover, Abandon, Backoff}, "not committed, not routed"},
         {S::Committing, C::EpochStored, S::Following, {EnterEpoch, Route, ProbeCalm}, "the epoch is durable: route"},
+
+        {S::Draining,
+         C::OtherProven,
+         S::Intending,
+         {EndSwitchover, RecordLost, StoreIntent},
+         "a failover inside the switchover wins"},
+        {S::Draining, C::ActiveWithdrew, S::NoWriter, {EndSwitchover, RecordLost}, "it says that it is no writer"},
+        {S::Draining,
+         C::ActiveClaimGone,
+         S::Holding,
+         {EndSwitchover, RecordUnclear},
+         "the writer is gone or contested"},
+        {S::Draining,
+         C::TargetUnfit,
+         S::Following,
+         {EndSwitchover, RouteAgain, ProbeCalm},
+         "back to where it was: nothing was fenced"},
+        {S::Draining, C::Drained, S::CatchingUp, {AskPositions}, "what still runs is closed by the fence"},
+
+        {S::CatchingUp,
+         C::OtherProven,
+         S::Intending,
+         {EndSwitchover, RecordLost, StoreIntent},
+         "a failover inside the switchover wins"},
+        {S::CatchingUp, C::ActiveWithdrew, S::NoWriter, {EndSwitchover, RecordLost}, "it says that it is no writer"},
+        {S::CatchingUp,
+         C::ActiveClaimGone,
+         S::Holding,
+         {EndSwitchover, RecordUnclear},
+         "the writer is gone or contested"},
+        {S::CatchingUp,
+         C::TargetUnfit,
+         S::Following,
+         {EndSwitchover, RouteAgain, ProbeCalm},
+         "back to where it was: nothing was fenced"},
+        {S::CatchingUp, C::CaughtUp, S::PlannedIntent, {StoreTargetIntent}, "the target has what the writer had"},
+        {S::CatchingUp,
+         C::CatchUpLate,
+         S::Following,
+         {EndSwitchover, RouteAgain, ProbeCalm},
+         "back to where it was: nothing was fenced"},
+
+        {S::PlannedIntent, C::StoreFailed, S::Starting, {EndSwitchover, Abandon, Backoff}, "no intent, no switch"},
+        {S::PlannedIntent, C::IntentStored, S::PlannedBarrier, {Fence}, "the intent is durable: fence"},
+
+        {S::PlannedBarrier,
+         C::OtherProven,
+         S::Fenced,
+         {EndSwitchover, Abandon},
+         "a failover inside the switchover wins"},
+        {S::PlannedBarrier, C::ActiveWithdrew, S::Fenced, {EndSwitchover, Abandon}, "it says that it is no writer"},
+        {S::PlannedBarrier, C::ActiveClaimGone, S::Fenced, {EndSwitchover, Abandon}, "the writer is gone or contested"},
+        {S::PlannedBarrier,
+         C::TargetUnfit,
+         S::Fenced,
+         {EndSwitchover, Abandon},
+         "the former writer is proven anew, for an epoch of its own"},
+        {S::PlannedBarrier, C::BarrierAcked, S::PlannedKilling, {KillSessions}, "no session is left in any shard"},
+
+        {S::PlannedKilling,
+         C::OtherProven,
+         S::Fenced,
+         {EndSwitchover, Abandon},
+         "a failover inside the switchover wins"},
+        {S::PlannedKilling, C::ActiveWithdrew, S::Fenced, {EndSwitchover, Abandon}, "it says that it is no writer"},
+        {S::PlannedKilling, C::ActiveClaimGone, S::Fenced, {EndSwitchover, Abandon}, "the writer is gone or contested"},
+        {S::PlannedKilling, C::TargetUnfit, S::Fenced, {EndSwitchover, Abandon}, "the former writer is proven anew"},
+        {S::PlannedKilling, C::KillsDone, S::Checking, {AskPositions}, "nothing of ours writes there any more"},
+
+        {S::Checking, C::OtherProven, S::Fenced, {EndSwitchover, Abandon}, "a failover inside the switchover wins"},
+        {S::Checking, C::ActiveWithdrew, S::Fenced, {EndSwitchover, Abandon}, "it says that it is no writer"},
+        {S::Checking, C::ActiveClaimGone, S::Fenced, {EndSwitchover, Abandon}, "the writer is gone or contested"},
+        {S::Checking, C::TargetUnfit, S::Fenced, {EndSwitchover, Abandon}, "the former writer is proven anew"},
+        {S::Checking,
+         C::CaughtUp,
+         S::Promoting,
+         {Promote},
+         "the target has all that was written: the hook promotes it"},
+        {S::Checking, C::CatchUpLate, S::Fenced, {EndSwitchover, Abandon}, "the former writer is proven anew"},
+
+        {S::Promoting, C::CandidateProven, S::Committing, {StoreActive}, "the target is the writer"},
+        {S::Promoting, C::NewcomerProven, S::Fenced, {EndSwitchover, Abandon}, "a failover inside the switchover wins"},
+        {S::Promoting,
+         C::HookFailed,
+         S::Fenced,
+         {EndSwitchover, Abandon},
+         "what it did is not known: held until some writer is proven by answers given since"},
+        {S::Promoting,
+         C::PromoteLate,
+         S::Fenced,
+         {EndSwitchover, Abandon},
+         "what it did is not known: held until some writer is proven by answers given since"},
     };
     return table;
 }
@@ -89,6 +186,20 @@ std::string_view to_string(State state) {
             return "killing";
         case State::Committing:
             return "committing";
+        case State::Draining:
+            return "draining";
+        case State::CatchingUp:
+            return "catching-up";
+        case State::PlannedIntent:
+            return "planned-intent";
+        case State::PlannedBarrier:
+            return "planned-barrier";
+        case State::PlannedKilling:
+            return "planned-killing";
+        case State::Checking:
+            return "checking";
+        case State::Promoting:
+            return "promoting";
     }
     return "?";
 }
@@ -125,6 +236,24 @@ std::string_view to_string(Condition condition) {
             return "epoch stored";
         case Condition::StoreFailed:
             return "store failed";
+        case Condition::SwitchoverAsked:
+            return "switchover asked";
+        case Condition::TargetUnfit:
+            return "target unfit";
+        case Condition::Drained:
+            return "drained";
+        case Condition::CaughtUp:
+            return "target caught up";
+        case Condition::CatchUpLate:
+            return "catching up is late";
+        case Condition::CandidateProven:
+            return "candidate proven";
+        case Condition::NewcomerProven:
+            return "a third member proven";
+        case Condition::HookFailed:
+            return "hook failed";
+        case Condition::PromoteLate:
+            return "promotion is late";
     }
     return "?";
 }
@@ -165,6 +294,16 @@ std::string_view to_string(Step step) {
             return "record writer-lost";
         case Step::RecordAgain:
             return "record writer-again";
+        case Step::BeginSwitchover:
+            return "begin the switchover";
+        case Step::AskPositions:
+            return "ask for positions anew";
+        case Step::StoreTargetIntent:
+            return "store the intent of the next epoch for the target";
+        case Step::Promote:
+            return "run the hook";
+        case Step::EndSwitchover:
+            return "end the switchover";
     }
     return "?";
 }

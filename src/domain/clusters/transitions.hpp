@@ -20,8 +20,16 @@ enum class State {
     Barrier,     // fencing: waiting for every shard
     Killing,     // ending what still runs on the former writer
     Committing,  // the next epoch is being stored as active
+    // A planned switchover, before it ends in Committing like any other switch.
+    Draining,        // new connections wait, running sessions may end by themselves
+    CatchingUp,      // until the target has what the writer had when it was asked
+    PlannedIntent,   // the intent of the next epoch, for the target, is being stored
+    PlannedBarrier,  // fencing
+    PlannedKilling,  // ending what still runs on the writer
+    Checking,        // the target must have all that the writer has now that nothing of ours runs there
+    Promoting,       // the hook runs, or has run: until the target is proven
 };
-constexpr int state_count = static_cast<int>(State::Committing) + 1;
+constexpr int state_count = static_cast<int>(State::Promoting) + 1;
 
 // Facts that a row waits for. All are level-triggered: a lost or repeated event can make them late, never wrong.
 enum class Condition {
@@ -40,6 +48,15 @@ enum class Condition {
     KillsDone,
     EpochStored,
     StoreFailed,
+    SwitchoverAsked,
+    TargetUnfit,  // it does not answer, or does not receive from the writer
+    Drained,      // no session is left, or `drain` has passed
+    CaughtUp,     // the target has what the writer had when it was asked last
+    CatchUpLate,  // `catch_up` has passed
+    CandidateProven,
+    NewcomerProven,  // neither the former writer nor the target
+    HookFailed,      // it ended with an error, or was not started: what it did is not known
+    PromoteLate,     // `promote` has passed
 };
 
 enum class Step {
@@ -60,6 +77,11 @@ enum class Step {
     RecordUnclear,
     RecordLost,
     RecordAgain,
+    BeginSwitchover,
+    AskPositions,  // answers to questions sent from now on decide whether the target caught up
+    StoreTargetIntent,
+    Promote,
+    EndSwitchover,  // without effect when none is under way
 };
 
 struct Transition {
