@@ -4,13 +4,13 @@ SHELL := /bin/bash
 BUILD ?= build/release
 JOBS ?= $(shell nproc)
 SECONDS_EACH ?= 60
-FAILOVERS ?= 10
+FAILOVERS ?= 20
 PYTHON := /usr/bin/python3
 # Servers and Python of the tests must not see what the user's shell has set for its own.
 CTEST := ctest --test-dir $(BUILD) --output-on-failure --no-tests=error
 
 .DEFAULT_GOAL := help
-.PHONY: help packages lint-packages conformance-packages build all-targets demo test conformance lint tidy-all fuzz bench soak clean
+.PHONY: help packages lint-packages conformance-packages build all-targets demo test conformance lint tidy-all fuzz bench bench-follow soak clean
 
 help: ## what can be done here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,8 +51,13 @@ tidy-all: lint-packages ## clang-tidy on everything
 fuzz: lint-packages ## every fuzzer for SECONDS_EACH seconds
 	@tools/fuzz $(SECONDS_EACH)
 
-bench: build ## the figures of docs/benchmarks.md, measured now; FAILOVERS=N per series
-	@$(PYTHON) bench/run.py --build $(BUILD) --failovers $(FAILOVERS)
+bench-follow: build conformance-packages ## the follower's figures beside their peers (about 70 minutes); ONLY="SERIES…" for a part
+	@ninja -C $(BUILD) -j $(JOBS) relay_bench failover_probe
+	@$(PYTHON) bench/follow.py --build $(BUILD) --failovers $(FAILOVERS) $(foreach series,$(ONLY),--only $(series)) $(if $(ONLY),--keep)
+
+bench: build ## all figures of docs/benchmarks.md, measured now; FAILOVERS=N per series of the follower
+	@status=0; $(MAKE) --no-print-directory bench-follow || status=$$?; \
+		$(PYTHON) bench/run.py --build $(BUILD) || status=$$?; exit $$status
 
 soak: build ## long random failovers with real servers
 	@$(PYTHON) bench/run.py --build $(BUILD) --kills 200 --only lost

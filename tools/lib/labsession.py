@@ -19,17 +19,18 @@ class Failed(Exception):
 class LabSession:
     """Everything runs in the folder `out` and is gone after close(); use it in a with statement."""
 
-    def __init__(self, build: pathlib.Path, out: pathlib.Path, name: str):
+    def __init__(self, build: pathlib.Path, out: pathlib.Path, name: str, example: pathlib.Path = EXAMPLE):
         self.signalbox = str(build / "signalbox")
         self.lab = str(build / "signalbox-lab")
         self.out = out
         self.name = name
         self.children: list[subprocess.Popen] = []
         shutil.rmtree(out, ignore_errors=True)
-        shutil.copytree(EXAMPLE, out)
+        shutil.copytree(example, out)
         # Every copy of the example speaks to its own lab.
         config = out / "signalbox.yaml"
-        config.write_text(config.read_text().replace("/run/signalbox-lab/demo/", f"/run/signalbox-lab/{name}/"))
+        if config.exists():
+            config.write_text(config.read_text().replace("/run/signalbox-lab/demo/", f"/run/signalbox-lab/{name}/"))
         # The lab's passwords stand in its file and guard nothing; programs take theirs from files as everywhere.
         for user, password in re.findall(r"name: (\w+)\n\s+password: (\S+)", (out / "lab.yaml").read_text()):
             file = out / f"{user}.password"

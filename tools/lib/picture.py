@@ -11,31 +11,36 @@ text { font: 13px system-ui, sans-serif; fill: var(--ink); } .faint { fill: var(
 
 
 def strip_plot(title: str, rows: list[dict], samples: dict[str, list[float]]) -> str:
-    """One strip per figure: every sample a dot, the value a bar, the goal a dashed line, the peer a diamond."""
+    """One strip per figure: every sample a dot, the value a bar, the goal a dashed line. Where the goal is a ratio to the peer
+    ("ratio >= 1.2") the samples are the pairs' ratios, and so is the axis."""
     left, width, height = 340, 520, 64
     parts = []
     for index, row in enumerate(rows):
         top = 46 + index * height
         middle = top + height // 2
-        bound = float(row["goal"].split()[1])
+        *what, _, bound_text = row["goal"].split()
+        bound = float(bound_text)
         values = samples[row["id"]]
-        peer = row.get("peer", {}).get("value")
+        shown = row.get("ratio") if what == ["ratio"] and row.get("ratio") is not None else row["value"]
+        peer = (row.get("peer") or {}).get("value")
         # A peer that is ten times slower must not squeeze our own dots into one: it is named beside the strip instead.
-        scale = max(max(values), bound, row["value"]) * 1.15 or 1
+        low = min(0, *values, shown)
+        scale = (max(*values, bound, shown) - low) * 1.15 or 1
 
         def x(value: float) -> float:
-            return round(left + value / scale * width, 1)
+            return round(left + (value - low) / scale * width, 1)
 
         colour = "good" if row["met"] else "bad"
+        ratio = f", ratio {row['ratio']:.2f}" if what and row.get("ratio") is not None else ""
         parts.append(f'<text x="16" y="{middle - 4}">{escape(row["id"])}</text>')
-        parts.append(f'<text class="faint" x="16" y="{middle + 14}">{row["value"]} {escape(row["unit"])}, n {row["n"]}'
-                     + (f'; {escape(row["peer"]["name"])}: {peer}' if peer is not None else "") + "</text>")
+        parts.append(f'<text class="faint" x="16" y="{middle + 14}">{row["value"]} {escape(row["unit"])}{ratio}, n {row["n"]}'
+                     + (f'; {escape(row["peer"]["name"][:24])}: {peer}' if peer is not None else "") + "</text>")
         parts.append(f'<line class="axis" x1="{left}" x2="{left + width}" y1="{middle + 16}" y2="{middle + 16}"/>')
         parts.append(f'<line class="goal" x1="{x(bound)}" x2="{x(bound)}" y1="{top + 10}" y2="{middle + 16}"/>')
         parts.append(f'<text class="faint" x="{x(bound) + 4}" y="{top + 16}">goal {escape(row["goal"])}</text>')
         for value in values:
             parts.append(f'<circle class="{colour}" fill-opacity="0.55" cx="{x(value)}" cy="{middle + 6}" r="4"><title>{value}</title></circle>')
-        parts.append(f'<line class="median" x1="{x(row["value"])}" x2="{x(row["value"])}" y1="{middle - 6}" y2="{middle + 16}"/>')
+        parts.append(f'<line class="median" x1="{x(shown)}" x2="{x(shown)}" y1="{middle - 6}" y2="{middle + 16}"/>')
     total = 60 + len(rows) * height
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 60} {total}" role="img">{STYLE}'
             f'<title>{escape(title)}</title><text x="16" y="26" font-weight="600">{escape(title)}</text>{"".join(parts)}</svg>\n')
