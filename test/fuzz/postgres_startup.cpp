@@ -39,7 +39,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::string_view bytes(reinterpret_cast<const char*>(data), size);
     const Opening opening = parse_opening(bytes);
     if (opening.kind == OpeningKind::Cancel) {
-        if (opening.size_bytes > size || opening.cancel.secret.size() + 12 != opening.size_bytes) std::abort();
+        if (build_cancel(opening.cancel) != bytes.substr(0, opening.size_bytes)) std::abort();
     }
     if (opening.kind != OpeningKind::Incomplete && parse_opening(std::string(bytes) + "x").kind != opening.kind) {
         std::abort();

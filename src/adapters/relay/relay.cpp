@@ -55,7 +55,7 @@ struct Relay::Impl {
     explicit Impl(RelayOptions given) : options(std::move(given)) {
         const std::size_t count =
             options.shards != 0 ? options.shards : std::max<std::size_t>(1, std::thread::hardware_concurrency());
-        for (std::size_t i = 0; i < count; ++i) shards.push_back(std::make_unique<Shard>(i, options));
+        for (std::size_t i = 0; i < count; ++i) shards.push_back(std::make_unique<Shard>(i, options, cancels));
     }
 
     Task<void> accept_loop(std::shared_ptr<Listener> listener);
@@ -64,9 +64,11 @@ struct Relay::Impl {
     bool advance(const std::string& cluster, std::uint64_t epoch);
 
     const RelayOptions options;
+    CancelDirectory cancels;
     std::vector<std::unique_ptr<Shard>> shards;
-    mutable std::mutex mutex;  // of listeners and epochs
+    mutable std::mutex mutex;  // of what follows
     std::map<std::string, std::shared_ptr<Listener>> listeners;
+    std::map<std::pair<std::string, std::string>, std::vector<SharedTarget>> readers;  // by cluster and endpoint
     std::map<std::string, std::uint64_t> epochs;
 };
 
@@ -222,17 +224,32 @@ void Relay::fence(const std::string& cluster, std::uint64_t epoch) {
 void Relay::route(const std::string& cluster, std::uint64_t epoch, const std::string& member,
                   const base::HostPort& address) {
     if (!impl_->advance(cluster, epoch)) return;
-    const Route route{epoch, true, std::make_shared<const std::string>(member), address.host, address.port};
+    const Route route{epoch, true, std::make_shared<const std::string>(member), address};
     for (const auto& shard : impl_->shards) shard->route(cluster, route);
 }
 
-void Relay::set_readers(const std::string&, const std::string&, const std::vector<routing::ReaderTarget>&) {}
+void Relay::set_readers(const std::string& cluster, const std::string& endpoint,
+                        const std::vector<routing::ReaderTarget>& targets) {
+    // Under the lock until every shard has it: two sets must not overtake each other.
+    const std::lock_guard guard(impl_->mutex);
+    std::vector<SharedTarget>& known = impl_->readers[{cluster, endpoint}];
+    std::vector<SharedTarget> next;
+    for (const auto& target : targets) {
+        const auto same = std::find_if(known.begin(), known.end(), [&](const SharedTarget& one) {
+            return one.target.member == target.member && one.target.address == target.address;
+        });
+        next.push_back({target, same != known.end() ? same->load : std::make_shared<TargetLoad>()});
+    }
+    known = next;
+    for (const auto& shard : impl_->shards) shard->set_readers(cluster, endpoint, next);
+}
 
 std::uint64_t Relay::writer_sessions(const std::string& cluster) const {
     const std::lock_guard guard(impl_->mutex);
     std::uint64_t count = 0;
     for (const auto& [name, listener] : impl_->listeners) {
-        if (listener->endpoint->cluster == cluster) count += listener->endpoint->sessions - listener->endpoint->held;
+        const Endpoint& endpoint = *listener->endpoint;
+        if (endpoint.cluster == cluster && endpoint.role == routing::Role::Writer) count += endpoint.connected;
     }
     return count;
 }

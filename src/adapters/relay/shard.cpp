@@ -1,65 +1,19 @@
 #include "adapters/relay/shard.hpp"
 
-#include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/write.hpp>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
 
-#include "wire/mysql/packet.hpp"
+#include "adapters/relay/limits.hpp"
 
 namespace signalbox::relay {
-namespace {
 
-using Clock = std::chrono::steady_clock;
 using boost::system::error_code;
-using namespace std::chrono_literals;
 
-constexpr std::size_t bulk_bytes = 128 << 10;
-constexpr int bursts_max = 16;  // bulk reads of one session before others get their turn
-constexpr auto hint_interval = 5ms;
-constexpr auto retry_pause = 20ms;
-constexpr auto greeting_patience = 10s;  // at least, whatever the hold time: a server may be slow to greet
-constexpr auto half_closed_max = 30s;    // for a client to notice that its server ended the session
-constexpr std::size_t greeting_max_bytes = 512;
-// ER_CON_COUNT_ERROR: too many at once. ER_SERVER_SHUTDOWN: what drivers and pools take for "this server is going away,
-// nothing was executed, connect again", which is what no writer means.
-constexpr std::uint16_t code_too_many = 1040;
-constexpr std::uint16_t code_no_writer = 1053;
-constexpr std::string_view state_none;
-
-ssize_t send_now(Socket& socket, const char* data, std::size_t size) {
-    for (;;) {
-        const ssize_t sent = ::send(socket.native_handle(), data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (sent >= 0) return sent;
-        if (errno == EINTR) continue;
-        return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
-    }
-}
-
-ssize_t receive_now(Socket& socket, char* data, std::size_t size, int flags = 0) {
-    for (;;) {
-        const ssize_t received = ::recv(socket.native_handle(), data, size, MSG_DONTWAIT | flags);
-        if (received >= 0 || errno != EINTR) return received;
-    }
-}
-
-void set_server_options(Socket& socket) {
-    error_code ignored;
-    socket.set_option(asio::ip::tcp::no_delay(true), ignored);
-    socket.set_option(asio::socket_base::keep_alive(true), ignored);
-    const int idle_s = 30;
-    ::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
-}
-
-}  // namespace
-
-Shard::Shard(std::size_t index, const RelayOptions& options)
+Shard::Shard(std::size_t index, const RelayOptions& options, CancelDirectory& cancels)
     : index_(index),
       options_(options),
+      cancels_(cancels),
       work_(io_.get_executor()),
       bulk_(std::make_unique<char[]>(bulk_bytes)),
       thread_([this] { io_.run(); }) {}
@@ -69,6 +23,10 @@ Shard::~Shard() {
         stopping_ = true;
         for (auto& [name, routes] : clusters_) {
             for (Session* session : routes.sessions) cut(*session);
+        }
+        for (Cancelling* cancelling : cancelling_) {
+            error_code ignored;
+            cancelling->socket.close(ignored);
         }
         work_.reset();
     });
@@ -108,7 +66,9 @@ void Shard::route(const std::string& name, const Route& route) {
         ClusterRoutes& routes = cluster(name);
         if (route.epoch < routes.route.epoch) return;
         routes.route = route;
-        release_waiting(routes);
+        routes.barred.reset();
+        release_waiting(routes.writers);
+        for (auto& [endpoint, gate] : routes.readers) release_waiting(gate);
     });
 }
 
@@ -118,31 +78,54 @@ void Shard::fence(const std::string& name, std::uint64_t epoch, std::function<vo
     });
 }
 
+void Shard::set_readers(const std::string& name, const std::string& endpoint, std::vector<SharedTarget> targets) {
+    asio::post(io_, [this, name, endpoint, targets = std::move(targets)] {
+        ClusterRoutes& routes = cluster(name);
+        Gate& gate = routes.readers[endpoint];
+        replace_readers(gate.readers, targets);
+        for (Session* session : routes.sessions) {
+            const bool lost = session->place && session->place->removed && !session->fenced;
+            if (!lost || (session->phase != Phase::Connecting && session->phase != Phase::Relaying)) continue;
+            part_from_server(*session);
+        }
+        release_waiting(gate);
+    });
+}
+
+void Shard::part_from_server(Session& session) {
+    session.fenced = true;
+    session.reset_server();
+    // A client whose connect was under way has seen nothing of that member yet: it waits for the next one.
+    if (session.phase == Phase::Connecting) return;
+    session.close_client();
+    session.timer.cancel();
+    counters(session).fenced.add(1);
+}
+
 ports::BarrierResult Shard::close_older(ClusterRoutes& routes, std::uint64_t epoch) {
     ports::BarrierResult result;
     if (epoch < routes.route.epoch) return result;
     routes.route.epoch = epoch;
     routes.route.open = false;
+    routes.barred = routes.route.member;
     std::map<std::string, std::vector<clusters::ServerSession>> by_member;
     for (Session* session : routes.sessions) {
         const bool reaches_server = session->phase == Phase::Connecting || session->phase == Phase::Relaying;
         if (!reaches_server || session->epoch >= epoch || session->fenced) continue;
-        session->fenced = true;
-        session->reset_server();
-        if (session->connection_id != 0) by_member[*session->member].push_back({session->connection_id, {}});
-        // A client whose connect was under way has seen nothing of the former writer yet: it waits for the next one.
-        if (session->phase == Phase::Connecting) continue;
-        session->close_client();
-        session->timer.cancel();
-        ++result.sessions_closed;
-        counters(*session).fenced.add(1);
+        // Readers of other members read on.
+        if (session->is_reader() && (!routes.barred || *routes.barred != *session->member)) continue;
+        auto running = server_session(session->connection_id, session->local);
+        if (session->phase == Phase::Relaying) ++result.sessions_closed;
+        part_from_server(*session);
+        if (running != clusters::ServerSession()) by_member[*session->member].push_back(std::move(running));
     }
     forget_ended(routes);
     while (!routes.ended.empty() && routes.ended.front().epoch < epoch) {
-        by_member[*routes.ended.front().member].push_back({routes.ended.front().connection_id, {}});
+        const EndedSession& ended = routes.ended.front();
+        by_member[*ended.member].push_back(server_session(ended.connection_id, ended.local));
         routes.ended.pop_front();
     }
-    for (auto& [member, ids] : by_member) result.server_sessions.push_back({member, std::move(ids)});
+    for (auto& [member, sessions] : by_member) result.server_sessions.push_back({member, std::move(sessions)});
     return result;
 }
 
@@ -165,247 +148,32 @@ void Shard::admit(std::shared_ptr<Session> session) {
         end(*session);
         return;
     }
-    if (before >= session->endpoint->sessions_max) {
-        refuse(*session, code_too_many,
-               fmt::format("signalbox: endpoint '{}' has {} sessions, its sessions_max: end some or raise it",
-                           session->endpoint->name, before));
-        end(*session);
-        return;
-    }
+    const bool too_many = before >= session->endpoint->sessions_max;
     watch_client(session);
-    spawn(serve(std::move(session)));
+    spawn(serve(std::move(session), too_many));
 }
 
-void Shard::watch_client(const std::shared_ptr<Session>& session) {
-    session->client.async_wait(asio::socket_base::wait_read, [session](const error_code& error) {
-        if (error || session->phase == Phase::Relaying || session->phase == Phase::Ended) return;
-        char byte = 0;
-        const ssize_t received = receive_now(session->client, &byte, 1, MSG_PEEK);
-        // In this protocol the server speaks first: a client that is readable now has left, or breaks the rules, which
-        // the server may judge.
-        if (received > 0 || (received < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))) return;
-        session->client_gone = true;
-        session->timer.cancel();
-        session->reset_server();
-    });
-}
-
-Task<void> Shard::serve(std::shared_ptr<Session> session) {
+Task<void> Shard::serve(std::shared_ptr<Session> session, bool too_many) {
     // Here and below: a co_await inside a condition makes g++ 12 destroy its temporaries wrongly, so each stands alone.
-    const bool reached = co_await reach_writer(session);
-    if (!reached) {
+    bool reached = !too_many;
+    if (too_many) {
+        co_await refuse(session, Refusal::TooManySessions,
+                        fmt::format("endpoint '{}' has {} sessions, its sessions_max", session->endpoint->name,
+                                    session->endpoint->sessions_max.load()));
+    }
+    if (reached && session->client_speaks_first()) reached = co_await read_opening(session);
+    if (reached) reached = co_await reach_member(session);
+    if (!reached || session->fenced || session->client_gone) {
         end(*session);
         co_return;
     }
     session->phase = Phase::Relaying;
     session->directions = 2;
+    session->endpoint->connected.fetch_add(1);
     session->to_server_buffer = std::make_unique<std::array<char, small_buffer_bytes>>();
     session->to_client_buffer = std::make_unique<std::array<char, small_buffer_bytes>>();
     spawn(pump(session, true));
     spawn(pump(session, false));
-}
-
-Task<bool> Shard::reach_writer(std::shared_ptr<Session> session) {
-    // Bounded by the hold time: every failed attempt passes through wait_for_route or a pause.
-    for (;;) {
-        if (session->client_gone) co_return false;
-        const bool routed = co_await wait_for_route(*session);
-        if (!routed) co_return false;
-        const Attempt attempt = co_await connect_and_greet(session);
-        connecting_done(session->cluster);
-        if (attempt == Attempt::Greeted) {
-            stop_holding(*session);
-            co_return true;
-        }
-        if (attempt == Attempt::Over || session->client_gone) co_return false;
-        session->phase = Phase::Waiting;
-        if (!start_holding(*session)) co_return false;
-        if (Clock::now() + retry_pause >= hold_deadline(*session)) {
-            refuse_no_writer(*session);
-            co_return false;
-        }
-        co_await pause(*session, retry_pause);
-    }
-}
-
-void Shard::refuse_no_writer(Session& session) {
-    refuse(session, code_no_writer,
-           fmt::format("signalbox: cluster '{}' has no writer that can be reached, and endpoint '{}' holds clients for "
-                       "{} at most: nothing was executed, connect again",
-                       session.cluster.name, session.endpoint->name,
-                       base::format_duration(base::Duration(session.endpoint->hold_time_ns.load()))));
-}
-
-std::chrono::steady_clock::time_point Shard::hold_deadline(const Session& session) const {
-    return session.accepted_at + std::chrono::nanoseconds(session.endpoint->hold_time_ns.load());
-}
-
-bool Shard::start_holding(Session& session) {
-    if (session.counted_held) return true;
-    Endpoint& endpoint = *session.endpoint;
-    const std::uint64_t before = endpoint.held.fetch_add(1);
-    if (before >= endpoint.hold_connections_max) {
-        endpoint.held.fetch_sub(1);
-        refuse(session, code_too_many,
-               fmt::format("signalbox: cluster '{}' has no writer now and endpoint '{}' holds {} clients, its "
-                           "hold.connections: nothing was executed, connect again later",
-                           session.cluster.name, endpoint.name, before));
-        return false;
-    }
-    session.counted_held = true;
-    session.held_since = Clock::now();
-    return true;
-}
-
-void Shard::stop_holding(Session& session) {
-    if (!session.counted_held) return;
-    session.counted_held = false;
-    session.endpoint->held.fetch_sub(1);
-    counters(session).held_ns.add(static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - session.held_since).count()));
-    if (session.phase == Phase::Connecting) counters(session).released.add(1);
-}
-
-Task<bool> Shard::wait_for_route(Session& session) {
-    ClusterRoutes& routes = session.cluster;
-    if (routes.route.open && routes.waiting.empty() && routes.connecting < options_.connecting_max) {
-        ++routes.connecting;
-        co_return true;
-    }
-    if (!start_holding(session)) co_return false;
-    session.released = false;
-    session.is_waiting = true;
-    session.in_waiting = routes.waiting.insert(routes.waiting.end(), &session);
-    // The deadline is read anew each time: a reload may have changed it.
-    while (!session.released && !session.client_gone && Clock::now() < hold_deadline(session)) {
-        error_code ignored;
-        session.timer.expires_at(hold_deadline(session));
-        co_await session.timer.async_wait(asio::redirect_error(use_task, ignored));
-    }
-    leave_waiting(session);
-    if (session.released && !session.client_gone) co_return true;
-    if (session.released) connecting_done(routes);
-    if (session.client_gone) {
-        counters(session).left_while_held.add(1);
-        co_return false;
-    }
-    refuse_no_writer(session);
-    co_return false;
-}
-
-void Shard::leave_waiting(Session& session) {
-    if (!session.is_waiting) return;
-    session.is_waiting = false;
-    session.cluster.waiting.erase(session.in_waiting);
-}
-
-void Shard::release_waiting(ClusterRoutes& routes) {
-    while (routes.route.open && !routes.waiting.empty() && routes.connecting < options_.connecting_max) {
-        Session& session = *routes.waiting.front();
-        leave_waiting(session);
-        ++routes.connecting;
-        session.released = true;
-        session.timer.cancel();
-    }
-}
-
-void Shard::connecting_done(ClusterRoutes& routes) {
-    --routes.connecting;
-    release_waiting(routes);
-}
-
-Task<void> Shard::pause(Session& session, base::Duration duration) {
-    error_code ignored;
-    if (session.client_gone) co_return;
-    session.timer.expires_after(duration);
-    co_await session.timer.async_wait(asio::redirect_error(use_task, ignored));
-}
-
-void Shard::limit_step(const std::shared_ptr<Session>& session, Clock::time_point deadline) {
-    // A new expiry cancels the step before; a handler that was already queued sees that its time has not come.
-    session->timer.expires_at(deadline);
-    session->timer.async_wait([session](const error_code& error) {
-        if (error || session->phase != Phase::Connecting || Clock::now() < session->timer.expiry()) return;
-        session->reset_server();
-    });
-}
-
-Task<bool> Shard::connect(const std::shared_ptr<Session>& session) {
-    const Route route = session->cluster.route;
-    session->phase = Phase::Connecting;
-    session->fenced = false;
-    session->epoch = route.epoch;
-    session->member = route.member;
-    session->connection_id = 0;
-    if (!route.open) co_return false;
-    error_code error;
-    auto address = asio::ip::make_address(route.host, error);
-    if (error) {
-        asio::ip::basic_resolver<asio::ip::tcp, Executor> resolver(io_.get_executor());
-        const auto found = co_await resolver.async_resolve(route.host, "", asio::redirect_error(use_task, error));
-        if (error || found.empty() || session->fenced) co_return false;
-        address = found.begin()->endpoint().address();
-    }
-    session->server = Socket(io_);
-    limit_step(session, Clock::now() + options_.connect_timeout);
-    co_await session->server.async_connect({address, route.port}, asio::redirect_error(use_task, error));
-    if (error || session->fenced || session->client_gone || !session->server.is_open()) co_return false;
-    set_server_options(session->server);
-    co_return true;
-}
-
-Task<Shard::Attempt> Shard::connect_and_greet(std::shared_ptr<Session> session) {
-    Attempt attempt = Attempt::Failed;
-    const bool connected = co_await connect(session);
-    if (connected) {
-        limit_step(session, std::max(hold_deadline(*session), Clock::now() + greeting_patience));
-        attempt = co_await pass_greeting(session);
-    }
-    session->timer.cancel();
-    if (attempt == Attempt::Greeted) co_return attempt;
-    // Our own fence tells nothing about the member.
-    if (!session->fenced && !session->client_gone) hint(*session, 0);
-    session->reset_server();
-    co_return attempt;
-}
-
-Task<Shard::Attempt> Shard::pass_greeting(const std::shared_ptr<Session>& session) {
-    std::string seen;
-    while (seen.size() < greeting_max_bytes) {
-        std::array<char, greeting_max_bytes> buffer;
-        error_code error;
-        const std::size_t received =
-            co_await session->server.async_read_some(asio::buffer(buffer), asio::redirect_error(use_task, error));
-        // Until the client got a byte, nothing has happened for it: it can be connected again.
-        const Attempt broken = seen.empty() ? Attempt::Failed : Attempt::Over;
-        if (error || received == 0 || session->fenced || session->client_gone) co_return broken;
-        const std::string_view bytes(buffer.data(), received);
-        const std::string_view payload =
-            seen.empty() ? bytes.substr(std::min(received, wire::mysql::header_size_bytes)) : std::string_view();
-        const auto refusal = wire::mysql::parse_error(payload);
-        if (refusal) hint(*session, refusal->code);
-        if (refusal && refusal->code == code_no_writer) co_return Attempt::Failed;
-        if (send_now(session->client, bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size())) {
-            co_return Attempt::Over;
-        }
-        counters(*session).bytes_to_client.add(received);
-        seen += bytes;
-        if (refusal) co_return Attempt::Greeted;
-        if (seen.size() < wire::mysql::header_size_bytes) continue;
-        const auto greeting =
-            wire::mysql::parse_greeting(std::string_view(seen).substr(wire::mysql::header_size_bytes));
-        if (!greeting) continue;
-        session->connection_id = greeting->connection_id;
-        co_return Attempt::Greeted;
-    }
-    // Not this protocol, as far as we can tell: relayed all the same, its end at a fence is a closed socket.
-    co_return Attempt::Greeted;
-}
-
-void Shard::refuse(Session& session, std::uint16_t code, const std::string& text) {
-    const std::string packet = wire::mysql::build_error(0, code, state_none, text);
-    send_now(session.client, packet.data(), packet.size());
-    counters(session).refused.add(1);
 }
 
 void Shard::hint(Session& session, int code) {
@@ -413,84 +181,6 @@ void Shard::hint(Session& session, int code) {
     if (!options_.on_hint || !session.member || now - session.cluster.last_hint < hint_interval) return;
     session.cluster.last_hint = now;
     options_.on_hint({session.cluster.name, *session.member, code});
-}
-
-Task<bool> Shard::write_rest(Socket& socket, std::string rest) {
-    error_code error;
-    co_await asio::async_write(socket, asio::buffer(rest), asio::redirect_error(use_task, error));
-    co_return !error;
-}
-
-Task<bool> Shard::relay_some(Session& session, bool to_server) {
-    Socket& from = to_server ? session.client : session.server;
-    Socket& to = to_server ? session.server : session.client;
-    Counter& bytes = to_server ? counters(session).bytes_to_server : counters(session).bytes_to_client;
-    // The small buffer came full: there is more, take it in big pieces without waiting.
-    for (int burst = 0; burst < bursts_max; ++burst) {
-        const ssize_t received = receive_now(from, bulk_.get(), bulk_bytes);
-        // The end and errors are seen again, and dealt with, by the caller's own read.
-        if (received <= 0) co_return true;
-        const auto size = static_cast<std::size_t>(received);
-        bytes.add(size);
-        const ssize_t sent = send_now(to, bulk_.get(), size);
-        if (sent < 0) co_return false;
-        if (static_cast<std::size_t>(sent) == size) continue;
-        std::string rest(bulk_.get() + sent, size - static_cast<std::size_t>(sent));
-        const bool written = co_await write_rest(to, std::move(rest));
-        if (!written) co_return false;
-    }
-    co_return true;
-}
-
-Task<void> Shard::pump(std::shared_ptr<Session> session, bool to_server) {
-    Socket& from = to_server ? session->client : session->server;
-    Socket& to = to_server ? session->server : session->client;
-    auto& buffer = to_server ? *session->to_server_buffer : *session->to_client_buffer;
-    Counter& bytes = to_server ? counters(*session).bytes_to_server : counters(*session).bytes_to_client;
-    error_code error;
-    for (;;) {
-        const std::size_t size =
-            co_await from.async_read_some(asio::buffer(buffer), asio::redirect_error(use_task, error));
-        if (error) break;
-        const ssize_t sent = send_now(to, buffer.data(), size);
-        if (sent < 0) break;
-        bytes.add(size);
-        if (to_server) session->quit_sent = wire::mysql::is_quit({buffer.data(), size});
-        if (static_cast<std::size_t>(sent) < size) {
-            std::string rest(buffer.data() + sent, size - static_cast<std::size_t>(sent));
-            const bool written = co_await write_rest(to, std::move(rest));
-            if (!written) break;
-        }
-        if (size < buffer.size()) continue;
-        const bool goes_on = co_await relay_some(*session, to_server);
-        if (!goes_on) break;
-    }
-    if (!to_server && (error == asio::error::eof || error == asio::error::connection_reset))
-        session->server_ended = true;
-    direction_ended(session, to_server, error == asio::error::eof);
-}
-
-void Shard::direction_ended(const std::shared_ptr<Session>& session, bool to_server, bool whole) {
-    Socket& to = to_server ? session->server : session->client;
-    if (to_server) session->client_ended = true;
-    const bool server_spoke = !to_server && !session->fenced && !session->client_ended && !session->quit_sent;
-    if (server_spoke) hint(*session, 0);
-    error_code failed;
-    if (whole) to.shutdown(asio::socket_base::shutdown_send, failed);
-    if (!whole || failed) {
-        // Closed, not reset: what one side had sent before it went away still reaches the other.
-        session->close_server();
-        session->close_client();
-    }
-    if (--session->directions == 0) {
-        end(*session);
-        return;
-    }
-    if (to_server || !session->client.is_open()) return;
-    session->timer.expires_after(half_closed_max);
-    session->timer.async_wait([session](const error_code& error) {
-        if (!error) session->close_client();
-    });
 }
 
 void Shard::cut(Session& session) {
@@ -507,14 +197,23 @@ void Shard::forget_ended(ClusterRoutes& routes) {
     }
 }
 
+bool Shard::may_still_run(const Session& session) const {
+    if (session.phase != Phase::Relaying || session.fenced || session.quit_sent || session.server_ended) return false;
+    // What a reader's statement still does is of no concern, unless it runs where a writer is.
+    const auto& writer = session.cluster.route.member;
+    return !session.is_reader() || (writer && *writer == *session.member);
+}
+
 void Shard::end(Session& session) {
     // A client that went away without a farewell may have left a statement running: the next fence ends it there.
-    const bool may_still_run = session.phase == Phase::Relaying && session.connection_id != 0 && !session.fenced &&
-                               !session.quit_sent && !session.server_ended;
-    if (may_still_run) {
-        session.cluster.ended.push_back({session.epoch, session.member, session.connection_id, Clock::now()});
+    if (may_still_run(session)) {
+        session.cluster.ended.push_back(
+            {session.epoch, session.member, session.connection_id, session.local, Clock::now()});
         forget_ended(session.cluster);
     }
+    if (session.phase == Phase::Relaying) session.endpoint->connected.fetch_sub(1);
+    if (session.place) session.place->load->sessions.fetch_sub(1);
+    if (session.cancel_key) cancels_.remove({session.cluster.name, *session.cancel_key});
     stop_holding(session);
     session.phase = Phase::Ended;
     session.close_server();

@@ -81,6 +81,14 @@ std::string build_fatal(std::string_view sql_state, std::string_view message, st
     return packet + body;
 }
 
+std::string build_cancel(const CancelKey& key) {
+    std::string packet;
+    put_number(packet, static_cast<std::uint32_t>(cancel_fixed_bytes + key.secret.size()));
+    put_number(packet, code_cancel);
+    put_number(packet, key.process_id);
+    return packet + key.secret;
+}
+
 bool ends_with_terminate(std::string_view bytes) { return bytes.ends_with(terminate); }
 
 void StartupScan::from_client(std::string_view bytes) {

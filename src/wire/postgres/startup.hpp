@@ -46,6 +46,9 @@ Opening parse_opening(std::string_view bytes);
 // ends them.
 std::string build_fatal(std::string_view sql_state, std::string_view message, std::string_view hint);
 
+// The whole CancelRequest.
+std::string build_cancel(const CancelKey& key);
+
 // The client's farewell is the last that the bytes hold: a server that closes after it did so because it was asked.
 bool ends_with_terminate(std::string_view bytes);
 

@@ -1,198 +1,10 @@
 // The relay against sockets of our own that play server and client: bytes, holding, the fence.
 
-#include "adapters/relay/relay.hpp"
-
-#include <arpa/inet.h>
-#include <condition_variable>
-#include <gmock/gmock.h>
-#include <mutex>
-#include <netinet/in.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <thread>
-#include <unistd.h>
-
+#include "unit/adapters/relay_fixture.hpp"
 #include "wire/mysql/packet.hpp"
 
 namespace signalbox::relay {
 namespace {
-
-using namespace std::chrono_literals;
-using testing::ElementsAre;
-using testing::HasSubstr;
-using testing::SizeIs;
-
-constexpr auto patience = 10s;
-
-// A blocking TCP socket whose reads have a deadline.
-class Peer {
-  public:
-    explicit Peer(int fd) : fd_(fd) {
-        const timeval limit{10, 0};
-        ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    }
-    static Peer connect_to(const std::string& address) {
-        const auto place = base::parse_host_port(address).value();
-        const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        sockaddr_in in{};
-        in.sin_family = AF_INET;
-        in.sin_port = htons(place.port);
-        in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        EXPECT_EQ(::connect(fd, reinterpret_cast<sockaddr*>(&in), sizeof in), 0);
-        return Peer(fd);
-    }
-    Peer(Peer&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-    Peer& operator=(Peer&&) = delete;
-    ~Peer() { close(); }
-    void close() {
-        if (fd_ >= 0) ::close(std::exchange(fd_, -1));
-    }
-    void send(const std::string& bytes) const {
-        std::size_t sent = 0;
-        while (sent < bytes.size()) {
-            const ssize_t size = ::send(fd_, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
-            if (size <= 0) return;
-            sent += static_cast<std::size_t>(size);
-        }
-    }
-    // So many bytes, or fewer if the other side ends or is silent for 10 s.
-    std::string receive(std::size_t size) const {
-        std::string bytes(size, '\0');
-        std::size_t received = 0;
-        while (received < size) {
-            const ssize_t part = ::recv(fd_, bytes.data() + received, size - received, 0);
-            if (part <= 0) break;
-            received += static_cast<std::size_t>(part);
-        }
-        bytes.resize(received);
-        return bytes;
-    }
-    bool silent_for(std::chrono::milliseconds time) const {
-        pollfd wait{fd_, POLLIN, 0};
-        return ::poll(&wait, 1, static_cast<int>(time.count())) == 0;
-    }
-    // The other side has ended the connection, whichever way.
-    bool ended() const {
-        char byte = 0;
-        const ssize_t size = ::recv(fd_, &byte, 1, 0);
-        return size == 0 || (size < 0 && errno == ECONNRESET);
-    }
-    bool was_reset() const {
-        char byte = 0;
-        return ::recv(fd_, &byte, 1, 0) < 0 && errno == ECONNRESET;
-    }
-    void end_sending() const { ::shutdown(fd_, SHUT_WR); }
-
-  private:
-    int fd_;
-};
-
-// A listening socket that plays a member.
-class Server {
-  public:
-    Server() : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-        sockaddr_in in{};
-        in.sin_family = AF_INET;
-        in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        socklen_t size = sizeof in;
-        EXPECT_EQ(::bind(fd_, reinterpret_cast<sockaddr*>(&in), sizeof in), 0);
-        EXPECT_EQ(::listen(fd_, 4096), 0);
-        ::getsockname(fd_, reinterpret_cast<sockaddr*>(&in), &size);
-        address = {"127.0.0.1", ntohs(in.sin_port)};
-    }
-    ~Server() { ::close(fd_); }
-    Server(const Server&) = delete;
-    Server& operator=(const Server&) = delete;
-    Peer accept() const {
-        pollfd wait{fd_, POLLIN, 0};
-        EXPECT_EQ(::poll(&wait, 1, 10'000), 1) << "nobody connects";
-        return Peer(::accept(fd_, nullptr, nullptr));
-    }
-    bool nobody_for(std::chrono::milliseconds time) const {
-        pollfd wait{fd_, POLLIN, 0};
-        return ::poll(&wait, 1, static_cast<int>(time.count())) == 0;
-    }
-    base::HostPort address;
-
-  private:
-    int fd_;
-};
-
-std::string greeting(std::uint32_t id) {
-    std::string payload = "\x0a";
-    payload += "10.11-test";
-    payload.push_back('\0');
-    for (int i = 0; i < 4; ++i) payload.push_back(static_cast<char>(id >> (8 * i) & 0xFF));
-    payload += "rest of it";
-    return std::string{static_cast<char>(payload.size()), 0, 0, 0} + payload;
-}
-
-class RelayTest : public testing::Test {
-  protected:
-    RelayTest() : relay_(options()) {}
-
-    RelayOptions options() {
-        RelayOptions options;
-        options.shards = 2;
-        options.on_barrier = [this](ports::BarrierDone done) {
-            const std::lock_guard guard(mutex_);
-            barriers_.push_back(std::move(done));
-            changed_.notify_all();
-        };
-        options.on_hint = [this](ports::TrafficHint hint) {
-            const std::lock_guard guard(mutex_);
-            hints_.push_back(std::move(hint));
-            changed_.notify_all();
-        };
-        return options;
-    }
-    std::string open(base::Duration hold_time = 10s, std::uint64_t held_max = 100) {
-        routing::EndpointConfig config{"e", "c", {"127.0.0.1", 0}, {hold_time, held_max}, 1000};
-        auto address = relay_.open(config);
-        EXPECT_TRUE(address) << address.error().text();
-        return address.value();
-    }
-    ports::BarrierDone fence(std::uint64_t epoch) {
-        relay_.fence("c", epoch);
-        std::unique_lock lock(mutex_);
-        EXPECT_TRUE(
-            changed_.wait_for(lock, patience, [&] { return !barriers_.empty() && barriers_.back().epoch == epoch; }));
-        return barriers_.empty() ? ports::BarrierDone() : barriers_.back();
-    }
-    bool hinted() {
-        std::unique_lock lock(mutex_);
-        return changed_.wait_for(lock, patience, [&] { return !hints_.empty(); });
-    }
-    std::size_t hint_count() {
-        const std::lock_guard guard(mutex_);
-        return hints_.size();
-    }
-    ports::EndpointStats stats() { return relay_.stats().at(0); }
-    template <typename Condition>
-    bool eventually(Condition condition) {
-        const auto until = std::chrono::steady_clock::now() + patience;
-        while (!condition()) {
-            if (std::chrono::steady_clock::now() > until) return false;
-            std::this_thread::sleep_for(1ms);
-        }
-        return true;
-    }
-    // A session through the relay, greeted with the connection id.
-    std::pair<Peer, Peer> session(const std::string& address, const Server& server, std::uint32_t id) {
-        Peer client = Peer::connect_to(address);
-        Peer member = server.accept();
-        member.send(greeting(id));
-        EXPECT_EQ(client.receive(greeting(id).size()), greeting(id));
-        return {std::move(client), std::move(member)};
-    }
-
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    std::vector<ports::BarrierDone> barriers_;
-    std::vector<ports::TrafficHint> hints_;
-    Server a_, b_;
-    Relay relay_;  // last: its threads use the others
-};
 
 TEST_F(RelayTest, bytes_of_both_directions_and_a_half_close_are_passed_on) {
     const auto address = open();
@@ -287,6 +99,53 @@ TEST_F(RelayTest, a_fence_ends_every_session_of_an_older_epoch_and_names_the_ser
     for (const Peer* client : {&client_1, &client_2, &client_3}) EXPECT_TRUE(client->ended());
     for (const Peer* member : {&member_1, &member_2, &member_3}) EXPECT_TRUE(member->was_reset());
     EXPECT_EQ(stats().fenced, 3U);
+}
+
+TEST_F(RelayTest, a_fence_names_each_session_by_the_address_that_its_server_sees_too) {
+    const auto address = open();
+    relay_.route("c", 1, "a", a_.address);
+    auto [client, member] = session(address, a_, 11);
+    const clusters::ServerSession expected{11, member.remote_address()};
+    const auto done = fence(2);
+    ASSERT_THAT(done.result.server_sessions, SizeIs(1));
+    EXPECT_THAT(done.result.server_sessions[0].sessions, ElementsAre(expected));
+}
+
+TEST_F(RelayTest, a_fence_ends_sessions_at_once_whose_buffers_are_full_both_ways) {
+    const auto address = open();
+    relay_.route("c", 1, "a", a_.address);
+    auto [client, member] = session(address, a_, 11);
+    // Neither side reads any more: all that the kernels and we take is taken.
+    std::size_t sent_to_client = 0;
+    std::thread server([&member = member, &sent_to_client] { sent_to_client = member.send_until_full(); });
+    EXPECT_GT(client.send_until_full(), 100'000U);
+    server.join();
+    EXPECT_GT(sent_to_client, 100'000U);
+    relay_.hold("c", 1);
+    EXPECT_EQ(stats().sessions, 1U);  // a silent writer may come back
+    const auto start = std::chrono::steady_clock::now();
+    EXPECT_EQ(fence(2).result.sessions_closed, 1U);
+    EXPECT_LT(std::chrono::steady_clock::now() - start, 500ms);
+    // Both can't write any more, and find the end behind what they had not read.
+    EXPECT_TRUE(member.refuses_bytes_within(500ms));
+    EXPECT_TRUE(client.refuses_bytes_within(500ms));
+    EXPECT_TRUE(eventually([&] { return stats().sessions == 0; }));
+}
+
+TEST_F(RelayTest, writer_sessions_are_those_that_reached_the_writer) {
+    const auto address = open();
+    EXPECT_EQ(relay_.writer_sessions("c"), 0U);
+    Peer held = Peer::connect_to(address);
+    ASSERT_TRUE(eventually([&] { return stats().held == 1; }));
+    EXPECT_EQ(relay_.writer_sessions("c"), 0U);
+    relay_.route("c", 1, "a", a_.address);
+    Peer member = a_.accept();
+    member.send(greeting(1));
+    EXPECT_TRUE(eventually([&] { return relay_.writer_sessions("c") == 1; }));
+    EXPECT_EQ(relay_.writer_sessions("other"), 0U);
+    held.close();
+    member.close();
+    EXPECT_TRUE(eventually([&] { return relay_.writer_sessions("c") == 0; }));
 }
 
 TEST_F(RelayTest, between_fence_and_route_nobody_reaches_the_former_writer) {
@@ -418,12 +277,14 @@ TEST_F(RelayTest, closing_an_endpoint_ends_its_sessions_and_frees_its_address) {
     relay_.close("e");
     EXPECT_TRUE(client.ended());
     EXPECT_TRUE(relay_.stats().empty());
-    routing::EndpointConfig again{"e", "c", base::parse_host_port(address).value(), {}, 1000};
+    auto again = endpoint();
+    again.listen = base::parse_host_port(address).value();
     EXPECT_TRUE(relay_.open(again));
 }
 
 TEST_F(RelayTest, an_address_in_use_is_named_with_the_endpoint) {
-    const routing::EndpointConfig config{"e", "c", a_.address, {}, 1000};
+    auto config = endpoint();
+    config.listen = a_.address;
     const auto opened = relay_.open(config);
     ASSERT_FALSE(opened);
     EXPECT_EQ(opened.error().text(), "endpoint 'e': can't listen on " + a_.address.text() + ": Address already in use");
