@@ -48,11 +48,11 @@ unsigned status_of(ErrorKind kind) {
     return 500;
 }
 
-enum class What { Nothing, Health, Status, Metrics, Journal, Cluster, Switchover, Events };
+enum class What { Nothing, Health, Status, Metrics, Journal, Cluster, Switchover, Events, Acknowledge };
 
 struct Place {
     What what = What::Nothing;
-    std::string cluster;
+    std::string cluster;  // or the channel
 };
 
 Place place_of(std::string_view path) {
@@ -65,6 +65,8 @@ Place place_of(std::string_view path) {
     const bool of_cluster = parts.size() >= 4 && parts[1] == "v1" && parts[2] == "clusters" && base::is_name(parts[3]);
     if (of_cluster && parts.size() == 4) return {What::Cluster, std::string(parts[3])};
     if (of_cluster && parts.size() == 5 && parts[4] == "switchover") return {What::Switchover, std::string(parts[3])};
+    const bool of_channel = parts.size() == 5 && parts[1] == "v1" && parts[2] == "channels" && base::is_name(parts[3]);
+    if (of_channel && parts[4] == "acknowledge") return {What::Acknowledge, std::string(parts[3])};
     return {};
 }
 
@@ -121,12 +123,15 @@ Response Api::answer(const Request& request) const {
                      "expected the header 'Authorization: Bearer TOKEN' with the token from the daemon's token file");
     }
     if (place.what == What::Nothing) {
-        return error(404, base::to_string(ErrorKind::NotFound),
-                     fmt::format("there is no {}; there are /v1/health, /v1/status, /v1/clusters/NAME, "
-                                 "/v1/clusters/NAME/switchover, /v1/events, /v1/journal, /metrics",
-                                 request.path));
+        return error(
+            404, base::to_string(ErrorKind::NotFound),
+            fmt::format(
+                "there is no {}; there are /v1/health, /v1/status, /v1/clusters/NAME, "
+                "/v1/clusters/NAME/switchover, /v1/channels/NAME/acknowledge, /v1/events, /v1/journal, /metrics",
+                request.path));
     }
-    const bool takes_post = place.what == What::Switchover || place.what == What::Events;
+    const bool takes_post =
+        place.what == What::Switchover || place.what == What::Events || place.what == What::Acknowledge;
     const std::string_view method = takes_post ? "POST" : "GET";
     if (request.method != method) {
         return error(405, base::to_string(ErrorKind::InvalidArgument),
@@ -147,6 +152,9 @@ Response Api::answer(const Request& request) const {
             return switchover(request, place.cluster);
         case What::Events:
             return event(request);
+        case What::Acknowledge:
+            if (const auto done = source_.acknowledge_channel(place.cluster); !done) return error(done.error());
+            return ok({{"channel", place.cluster}, {"state", "acknowledged"}});
         case What::Nothing:
             break;
     }

@@ -41,6 +41,10 @@ class Source {
     // Begins a planned change of the writer, which goes on after the call. Errors: NotFound (cluster or member),
     // Conflict (one is under way, or that member can't), NotSupported (no hook).
     virtual base::Status switchover(const ports::SwitchoverRequest& request) = 0;
+    // An operator has taken note of what a channel lost: those alarms end. NotFound: there is no such channel.
+    virtual base::Status acknowledge_channel(const std::string& channel) {
+        return base::fail(base::ErrorKind::NotFound, "there is no channel '{}'", channel);
+    }
 };
 
 class Api {

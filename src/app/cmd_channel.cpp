@@ -82,6 +82,19 @@ base::Result<bool> status(const ChannelOptions& options) {
     return good;
 }
 
+base::Status acknowledge(const ChannelOptions& options) {
+    SB_TRY(const ApiAccess access, find_api(options.api));
+    SB_TRY(const json::value answer,
+           http::Client(access.url, access.token)
+               .call("POST", "/v1/channels/" + options.name + "/acknowledge", json::object(), request_timeout));
+    if (options.api.output == "json") {
+        print(base::pretty_json(answer));
+    } else {
+        print(fmt::format("channel {}: what was lost is acknowledged\n", options.name));
+    }
+    return {};
+}
+
 }  // namespace
 
 void register_channel(CLI::App& app, int& exit_status) {
@@ -95,6 +108,15 @@ void register_channel(CLI::App& app, int& exit_status) {
     command->callback([options, &exit_status] {
         const auto good = status(*options);
         exit_status = good ? (*good ? 0 : 1) : report(good.error());
+    });
+    auto noted = std::make_shared<ChannelOptions>();
+    auto* note = channel->add_subcommand("acknowledge", "Ends the alarms about what a channel has lost");
+    note->footer("slot-recreated, and channel-diverged of a slot, stay until somebody has mended what they name.");
+    note->add_option("NAME", noted->name, "The channel")->required();
+    add_api_options(*note, noted->api);
+    note->callback([noted, &exit_status] {
+        const auto done = acknowledge(*noted);
+        exit_status = done ? 0 : report(done.error());
     });
 }
 
