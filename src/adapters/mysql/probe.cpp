@@ -203,13 +203,13 @@ std::optional<ProbeFailure> check_hello(const ResultSet& answer, Engine expected
     const bool mariadb = version->find("MariaDB") != std::string::npos ||
                          comment->find("mariadb") != std::string::npos || comment->find("MariaDB") != std::string::npos;
     const Engine found = mariadb ? Engine::MariaDb : Engine::MySql;
-    const std::string_view product = mariadb ? "MariaDB" : "MySQL";
+    const std::string numbers = version->substr(0, version->find_first_not_of("0123456789."));
+    const std::string product = fmt::format("{} {}", mariadb ? "MariaDB" : "MySQL", numbers);
     if (found != expected) {
         return ProbeFailure{ProbeFailureKind::ServerError, 0,
-                            fmt::format("is {} {}, but the cluster is configured as {}: set engine: {}", product,
-                                        *version, engine_name(expected), engine_name(found))};
+                            fmt::format("is {}, but the cluster is configured as {}: set engine: {}", product,
+                                        engine_name(expected), engine_name(found))};
     }
-    const std::string numbers = version->substr(0, version->find_first_not_of("0123456789."));
     std::vector<std::uint64_t> parts;
     for (const auto part : base::split(numbers, '.')) {
         const auto value = base::parse_uint(part);
@@ -220,9 +220,9 @@ std::optional<ProbeFailure> check_hello(const ResultSet& answer, Engine expected
     const std::vector<std::uint64_t> oldest =
         mariadb ? std::vector<std::uint64_t>{10, 5} : std::vector<std::uint64_t>{8, 0, 22};
     if (parts < oldest) {
-        return ProbeFailure{ProbeFailureKind::ServerError, 0,
-                            fmt::format("is {} {}, which is too old: {} or later is needed", product, *version,
-                                        mariadb ? "10.5" : "8.0.22")};
+        return ProbeFailure{
+            ProbeFailureKind::ServerError, 0,
+            fmt::format("is {}, which is too old: {} or later is needed", product, mariadb ? "10.5" : "8.0.22")};
     }
     return std::nullopt;
 }

@@ -15,6 +15,7 @@ constexpr int code_no_such_thread = 1094;
 constexpr int code_kill_denied = 1095;
 constexpr int code_access_denied = 1227;
 constexpr auto round_pause = std::chrono::milliseconds(2);
+constexpr auto settle_time = std::chrono::milliseconds(20);
 constexpr std::size_t kills_in_one_text = 1000;
 
 base::Duration left(Clock::time_point until) {
@@ -129,6 +130,8 @@ Ended end_by_list(Client& client, const Wanted& wanted, Clock::time_point until)
     const std::uint64_t all = wanted.ids.size() + wanted.clients.size();
     Ended ended;
     bool was_denied = false;
+    // Where some may not be ended, those that could be told are gone in a moment: some more rounds for the count.
+    auto rounds_end = until;
     for (;;) {
         const auto seen = client.query(look_text(wanted), left(until));
         if (!seen) {
@@ -148,15 +151,12 @@ Ended end_by_list(Client& client, const Wanted& wanted, Clock::time_point until)
         } else {
             ended.text = "they did not end in time";
         }
-        if (Clock::now() >= until) return ended;
+        if (Clock::now() >= rounds_end) return ended;
         if (const auto told = kill_all(client, now.ids, until, was_denied); !told) {
             ended.text = told.error().text();
             return ended;
         }
-        if (was_denied) {
-            // Those that could be told are gone in a moment; once more for the count, and no more.
-            until = std::min(until, Clock::now() + round_pause * 5);
-        }
+        if (was_denied) rounds_end = std::min(rounds_end, Clock::now() + settle_time);
         std::this_thread::sleep_for(std::min<base::Duration>(round_pause, left(until)));
     }
 }

@@ -170,7 +170,11 @@ std::string prepare_text(const Questions& questions) {
         " current_setting('synchronous_commit') AS synchronous_commit";
     // Evaluated once: a promotion between two looks would make an answer that was never true.
     const std::string_view state = " FROM (SELECT pg_is_in_recovery() AS in_recovery OFFSET 0) s";
-    if (questions.aurora) return fmt::format("{}{}", text, state);
+    const std::string_view replicas =
+        "; PREPARE signalbox_replicas AS SELECT application_name, host(client_addr) AS"
+        " client_addr FROM pg_stat_replication";
+    const std::string_view end = questions.replicas ? replicas : "";
+    if (questions.aurora) return fmt::format("{}{}{}", text, state, end);
     // In recovery the first two are errors; of the others, who is not in recovery is not asked.
     text +=
         ", CASE WHEN NOT s.in_recovery THEN pg_current_wal_flush_lsn() END AS flush_lsn,"
@@ -196,14 +200,12 @@ std::string prepare_text(const Questions& questions) {
         text += fmt::format(", CASE WHEN s.in_recovery AND w.pid IS NULL THEN (SELECT {} FROM {}()) END{}",
                             pair.substr(0, as), function, pair.substr(as));
     }
-    return fmt::format("{}{} LEFT JOIN pg_stat_wal_receiver w ON true", text, state);
+    return fmt::format("{}{} LEFT JOIN pg_stat_wal_receiver w ON true{}", text, state, end);
 }
 
 std::string probe_text(const Questions& questions) {
     std::string text = "EXECUTE signalbox_probe";
-    if (questions.replicas) {
-        text += "; SELECT application_name, host(client_addr) AS client_addr FROM pg_stat_replication";
-    }
+    if (questions.replicas) text += "; EXECUTE signalbox_replicas";
     if (!questions.topology_query.empty()) text += "; " + questions.topology_query;
     return text;
 }

@@ -35,7 +35,8 @@ struct Questions {
     bool replicas = false;       // also who receives from it
     std::string topology_query;  // empty: none
 };
-// The statement that is prepared once (it is asked often and hard to plan), and the text of a probe, which runs it.
+// The statements that are prepared once (they are asked often and hard to plan), and the text of a probe, which runs
+// them.
 std::string prepare_text(const Questions& questions);
 std::string probe_text(const Questions& questions);
 

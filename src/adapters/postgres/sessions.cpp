@@ -11,6 +11,7 @@ using probing::Clock;
 using probing::Ended;
 
 constexpr auto round_pause = std::chrono::milliseconds(2);
+constexpr auto settle_time = std::chrono::milliseconds(20);
 
 base::Duration left(Clock::time_point until) {
     return std::max(base::Duration(0), base::Duration(until - Clock::now()));
@@ -71,6 +72,8 @@ Ended end_sessions(Client& client, const std::vector<clusters::ServerSession>& s
         return ended;
     }
     std::string text = look;
+    // Where some may not be ended, those that could be told are gone in a moment: some more rounds for the count.
+    auto rounds_end = until;
     for (;;) {
         const auto results = client.query_all(text, left(until));
         if (!results) {
@@ -87,9 +90,8 @@ Ended end_sessions(Client& client, const std::vector<clusters::ServerSession>& s
         ended.text = denied ? "the server does not let this user end them: GRANT pg_signal_backend to it (superusers'"
                               " sessions can be ended by superusers alone)"
                             : "they did not end in time";
-        if (Clock::now() >= until) return ended;
-        // Those that could be told are gone in a moment; some more rounds for the count, and no more.
-        if (denied) until = std::min(until, Clock::now() + round_pause * 5);
+        if (Clock::now() >= rounds_end) return ended;
+        if (denied) rounds_end = std::min(rounds_end, Clock::now() + settle_time);
         if (results->size() > 1) std::this_thread::sleep_for(std::min<base::Duration>(round_pause, left(until)));
         text = kill_text(pids) + look;
     }
