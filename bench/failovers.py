@@ -65,6 +65,15 @@ def fault_to_notice(world: World, done: dict) -> float | None:
     return (seconds_of(entries[0]["at"]) - done["killed"]) * 1000 if entries else None
 
 
+def await_marked_down(world: World, victim: str, after: float, seconds: float) -> float | None:
+    deadline = time.monotonic() + seconds
+    while world.haproxy and time.monotonic() < deadline:
+        if (at := world.haproxy.marked_down(victim, after)) is not None:
+            return at
+        time.sleep(0.02)
+    return None
+
+
 def kills(world: World, failovers: int, results: Results, prefix: str, endpoints: list[str]) -> None:
     """follow.excess.…; with MariaDB also follow.detect.reset.p50 and follow.router.verified.p50, in the same failovers."""
     world.up()
@@ -84,7 +93,7 @@ def kills(world: World, failovers: int, results: Results, prefix: str, endpoints
             excess.setdefault(name, []).append(value)
         if (value := fault_to_notice(world, done)) is not None:
             noticed.append(value)
-        down = world.haproxy.marked_down(done["victim"], done["killed"]) if world.haproxy else None
+        down = await_marked_down(world, done["victim"], done["killed"], 3)
         if down:
             peer_noticed.append((down - done["killed"]) * 1000)
         if groups:
@@ -143,11 +152,7 @@ def detect(world: World, fault: str, failovers: int, results: Results) -> None:
         if value is None:
             raise Failed(f"the journal has no entry for the {fault} of {victim}")
         ours.append(value)
-        deadline = time.monotonic() + 10
-        down = None
-        while world.haproxy and down is None and time.monotonic() < deadline:
-            down = world.haproxy.marked_down(victim, at)
-            time.sleep(0.02)
+        down = await_marked_down(world, victim, at, 10)
         if down:
             peers.append((down - at) * 1000)
         say(f"    {index + 1}: {victim} noticed after {value:.0f} ms, by HAProxy {f'after {peers[-1]:.0f} ms' if down else 'not'}")

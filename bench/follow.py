@@ -56,7 +56,7 @@ def run_all(arguments: argparse.Namespace, results: Results) -> list[str]:
     build, out = (ROOT / arguments.build).resolve(), pathlib.Path(arguments.out).resolve()
 
     def in_lab(engine: str, run) -> None:
-        with World(build, out, engine) as world:
+        with World(build, out / name, engine) as world:
             run(world)
 
     count, ends = arguments.failovers, arguments.endpoints.split(",")
@@ -69,10 +69,11 @@ def run_all(arguments: argparse.Namespace, results: Results) -> list[str]:
         "false-alarms": lambda: in_lab("mariadb", lambda w: failovers.false_alarms(w, arguments.alarm_minutes, results)),
         "channel": lambda: in_lab("mariadb", lambda w: channel.resume(w, count, arguments.channel_wait,
                                                                       arguments.channel_endpoints.split(","), results)),
-        "throughput": lambda: hop.throughput(build, out, arguments.pairs, arguments.seconds, results),
-        "relay": lambda: hop.relay_alone(build, out, arguments.pairs, results),
+        "throughput": lambda: hop.throughput(build, out / name, arguments.pairs, arguments.seconds, results),
+        "relay": lambda: hop.relay_alone(build, out / name, arguments.pairs, results),
     }
     failed = []
+    name = ""
     wanted = arguments.only or list(SERIES)
     for index, name in enumerate(SERIES):
         if name not in wanted:

@@ -92,7 +92,7 @@ class World(LabSession):
 
     def __init__(self, build: pathlib.Path, out: pathlib.Path, engine: str):
         name = "bench-follow-" + engine
-        super().__init__(build, out / name, name, example=ROOT / "bench" / engine)
+        super().__init__(build, out, name, example=ROOT / "bench" / engine)
         self.engine = engine
         self.build = build
         self.peers: list[HAProxy] = []
@@ -105,6 +105,9 @@ class World(LabSession):
             self.run(*self.on_node("ops", "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.send_redirects=0",
                                    "net.ipv4.conf.eth0.send_redirects=0"))
         self.serve()
+        # A figure of that name must not be another mode's.
+        if "kernel" in endpoints and "signalbox" not in self.run(*self.on_node("ops", "nft", "list", "tables")):
+            raise Failed(f"the daemon has a kernel endpoint, but no table of nftables:\n{self.log('serve.log')[-1500:]}")
 
     def start_haproxy(self, name: str, text: str, node: str = "ops") -> HAProxy:
         peer = HAProxy(self.out, name, text, self.on_node(node))
