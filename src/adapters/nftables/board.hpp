@@ -52,8 +52,8 @@ class Board {
     base::Status renew();
     // Brings the doors' counts up to date.
     void read_counts();
-    // Asks the ends of the flows that were ended since the last call.
-    void ask_ended();
+    // Asks the ends of some of the flows that were ended; true: of all.
+    bool ask_ended();
     // Flows that a fence or a smaller set of readers ended, by door.
     std::uint64_t ended(const Address& listen) const;
 

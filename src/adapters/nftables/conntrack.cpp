@@ -85,13 +85,22 @@ bool read_tuple(const nlattr* tuple, Address& source, Address& destination) {
            read_ip(ip[CTA_IP_V4_DST], ip[CTA_IP_V6_DST], destination);
 }
 
-bool is_closing(const nlattr* info) {
+Life read_life(const nlattr* info) {
     const nlattr* tcp = info == nullptr ? nullptr : nested<CTA_PROTOINFO_MAX + 1>(info)[CTA_PROTOINFO_TCP];
     const nlattr* state = tcp == nullptr ? nullptr : nested<CTA_PROTOINFO_TCP_MAX + 1>(tcp)[CTA_PROTOINFO_TCP_STATE];
     // Without a state the kernel is destroying the entry.
-    if (state == nullptr) return true;
-    const std::uint8_t value = mnl_attr_get_u8(state);
-    return value >= TCP_CONNTRACK_FIN_WAIT && value != TCP_CONNTRACK_SYN_SENT2;
+    switch (state == nullptr ? std::uint8_t{TCP_CONNTRACK_CLOSE} : mnl_attr_get_u8(state)) {
+        case TCP_CONNTRACK_FIN_WAIT:
+        case TCP_CONNTRACK_CLOSE_WAIT:
+        case TCP_CONNTRACK_LAST_ACK:
+            return Life::Closing;
+        case TCP_CONNTRACK_TIME_WAIT:
+            return Life::Over;
+        case TCP_CONNTRACK_CLOSE:
+            return Life::Reset;
+        default:
+            return Life::Running;
+    }
 }
 
 struct Collected {
@@ -108,7 +117,7 @@ int collect(const nlmsghdr* message, void* into) {
     if (!read_tuple(found[CTA_TUPLE_REPLY], flow.server, flow.seen_as)) return MNL_CB_OK;
     if (found[CTA_MARK] != nullptr) flow.mark = ntohl(mnl_attr_get_u32(found[CTA_MARK]));
     if (found[CTA_ID] != nullptr) flow.id = ntohl(mnl_attr_get_u32(found[CTA_ID]));
-    flow.closing = is_closing(found[CTA_PROTOINFO]);
+    flow.life = read_life(found[CTA_PROTOINFO]);
     flow.tuple.assign(static_cast<const char*>(mnl_attr_get_payload(found[CTA_TUPLE_ORIG])),
                       mnl_attr_get_payload_len(found[CTA_TUPLE_ORIG]));
     if (collected.flows.size() >= flows_max) {

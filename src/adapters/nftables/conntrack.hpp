@@ -14,6 +14,13 @@ struct mnl_socket;
 
 namespace signalbox::kernel {
 
+enum class Life {
+    Running,
+    Closing,  // one side ended it
+    Reset,    // by a side, or by our rules, within the last seconds
+    Over,     // both sides ended it: nothing runs at its server any more
+};
+
 struct Flow {
     Address client;   // who connected, as it arrived here
     Address listen;   // to which address
@@ -21,8 +28,8 @@ struct Flow {
     Address seen_as;  // whom the server sees
     std::uint32_t mark = 0;
     std::uint32_t id = 0;  // the kernel's own, of this entry
-    bool closing = false;  // both or one side ended it already
-    std::string tuple;     // the entry's key, as the kernel wrote it
+    Life life = Life::Running;
+    std::string tuple;  // the entry's key, as the kernel wrote it
 };
 
 class Conntrack {

@@ -136,11 +136,12 @@ void KernelRoutes::Impl::publish() {
 
 void KernelRoutes::Impl::run() {
     auto retry = retry_first;
+    bool asked = true;
     std::unique_lock lock(wishes_mutex);
     while (!stopping) {
         const bool idle =
             std::all_of(clusters.begin(), clusters.end(), [](const auto& one) { return one.second.wish.empty(); });
-        if (idle) wished.wait_until(lock, renew_at);
+        if (idle && asked) wished.wait_until(lock, renew_at);
         if (stopping) break;
         lock.unlock();
         bool all_done = false;
@@ -149,7 +150,7 @@ void KernelRoutes::Impl::run() {
             all_done = work();
             if (Clock::now() >= renew_at) renew();
             publish();
-            board->ask_ended();
+            asked = board->ask_ended();
         }
         lock.lock();
         if (all_done) {
@@ -321,7 +322,7 @@ std::vector<Flow> KernelRoutes::Impl::running_flows() const {
         }
         auto flows = counting->flows(owner, stamp_owner_mask);
         if (flows) counted = std::move(*flows);
-        std::erase_if(counted, [](const Flow& flow) { return flow.closing; });
+        std::erase_if(counted, [](const Flow& flow) { return flow.life != Life::Running; });
         counted_at = Clock::now();
     }
     std::set<Stamp> alive;
@@ -396,9 +397,9 @@ void KernelRoutes::close(const std::string& endpoint) {
     if (found == impl_->endpoints.end()) return;
     const Address listen = found->second.reservation.address();
     (void)impl_->done(impl_->board->close_door(listen), fmt::format("closing endpoint '{}'", endpoint));
-    impl_->board->ask_ended();
     impl_->endpoints.erase(found);
     impl_->publish();
+    impl_->wished.notify_all();
 }
 
 void KernelRoutes::update(const routing::EndpointConfig& config) {
@@ -515,7 +516,8 @@ base::Status KernelRoutes::remove(std::string_view instance) {
         return tl::unexpected<base::Error>(board.error());
     }
     const auto closed = (*board)->close_strangers();
-    (*board)->ask_ended();
+    while (!(*board)->ask_ended()) {
+    }
     return closed;
 }
 

@@ -49,7 +49,8 @@ class KernelRoutes final : public ports::DataPlane {
     std::vector<ports::EndpointStats> stats() const override;
 
     void hold(const std::string& cluster, std::uint64_t epoch) override;
-    // sessions_closed counts flows that were not closing by themselves. server_sessions name flows by the address that
+    // sessions_closed counts flows that did not end by themselves (what a client reset within
+    // the last ten seconds counts too). server_sessions name flows by the address that
     // the server sees: ours after masquerading, else the client's.
     void fence(const std::string& cluster, std::uint64_t epoch) override;
     // The address must be an IP address of the endpoint's family; else the endpoint's note says so and it stays closed.
