@@ -111,7 +111,7 @@ class Results:
         low, high = median_interval(ratios)
         self.add(id_, statistics.median(ours), unit, goal, ratios, {"name": peer, "value": statistics.median(theirs)},
                  **{"ratio": round(statistics.median(ratios), 4), "ratio_interval": [round(low, 4), round(high, 4)],
-                    "pairs": len(ratios), **more})
+                    "pairs": len(ratios), "min": rounded(min(ours)), "max": rounded(max(ours)), **more})
 
     @staticmethod
     def line(row: dict) -> str:

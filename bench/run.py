@@ -45,7 +45,7 @@ def excess(session: LabSession, failovers: int, results: Results) -> None:
             dns.append(measured["excess_ms"]["dns"])
         say(f"    excess: signalbox {ours[-1]} ms, dns {measured['excess_ms'].get('dns')} ms")
     peer = {"name": "the lab's DNS name, TTL 5 s", "value": round(statistics.median(dns), 2)} if dns else None
-    results.add("follow.excess.stream.p50", statistics.median(ours), "ms", "<= 100", ours, peer)
+    results.add("follow.excess.stream.p50", statistics.median(ours), "ms", "<= 50", ours, peer)
 
 
 def blackhole(session: LabSession, failovers: int, results: Results) -> None:
@@ -66,7 +66,7 @@ def blackhole(session: LabSession, failovers: int, results: Results) -> None:
         detected.append((seconds - before) * 1000)
         say(f"    detected after {detected[-1]:.0f} ms")
         session.lab_do("heal", victim)
-    results.add("follow.detect.blackhole.p50", statistics.median(detected), "ms", "<= 500", detected)
+    results.add("follow.detect.blackhole.p50", statistics.median(detected), "ms", "<= 300", detected)
 
 
 def own_errors(session: LabSession, results: Results) -> None:
