@@ -158,12 +158,14 @@ base::Result<std::string> Server::listen(const base::HostPort& where) {
 }
 
 void Server::close(const std::string& address) {
-    {
-        const std::lock_guard guard(mutex_);
-        listeners_.erase(address);
-        std::erase_if(connections_, [&](const auto& entry) { return entry.second->address == address; });
-    }
+    std::unique_lock lock(mutex_);
+    const auto found = listeners_.find(address);
+    if (found == listeners_.end()) return;
+    closed_.push_back(std::move(found->second));
+    listeners_.erase(found);
+    std::erase_if(connections_, [&](const auto& entry) { return entry.second->address == address; });
     wake();
+    let_go_.wait(lock, [this] { return closed_.empty(); });
 }
 
 void Server::change(const std::string& address, const std::function<void(Zone&)>& how) {
@@ -197,8 +199,10 @@ void Server::run() {
             const std::lock_guard guard(mutex_);
             for (const auto& [fd, events] : ready) serve(fd, events);
             drop_idle(mono_now());
+            closed_.clear();
             tasks.swap(tasks_);
         }
+        let_go_.notify_all();
         for (const auto& task : tasks) task();
     }
 }

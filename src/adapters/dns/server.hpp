@@ -3,6 +3,7 @@
 // answered is the zone's, which is changed under the server's lock: once change() has returned, no older answer is
 // sent.
 
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -35,6 +36,7 @@ class Server {
     // Binds UDP and TCP of an IP address; port 0: any that is free for both. The bound address, which names the zone
     // from here on. Errors: InvalidArgument; Unavailable with the reason (in use, no permission).
     base::Result<std::string> listen(const base::HostPort& where);
+    // When it returns, the port is free again.
     void close(const std::string& address);
     // Runs `how` on the zone of that address; nothing if it is closed. Answers that a slow TCP client has not taken yet
     // are dropped with their connections.
@@ -65,6 +67,9 @@ class Server {
     bool stopping_ = false;
     std::map<std::string, std::unique_ptr<Listener>> listeners_;  // by address
     std::map<int, std::unique_ptr<Connection>> connections_;      // by descriptor
+    // Closed while the thread may be waiting on them, which keeps their ports: it lets go of them itself.
+    std::vector<std::unique_ptr<Listener>> closed_;
+    std::condition_variable let_go_;
     std::vector<std::function<void()>> tasks_;
     std::thread thread_;
 };

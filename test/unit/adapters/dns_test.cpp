@@ -313,6 +313,9 @@ TEST_F(DnsEndpointsTest, several_endpoints_share_an_address_and_each_can_go) {
     EXPECT_EQ(plane_->stats()[0].address, "127.0.0.1:" + std::to_string(port));
     plane_->close("rw");
     EXPECT_EQ(connect_to(port), -1) << "the last one closes the port";
+    auto same = config("rw", "orders.db.example");
+    same.listen.port = port;
+    EXPECT_TRUE(plane_->open(same)) << "which is free at once";
 }
 
 TEST_F(DnsEndpointsTest, a_port_in_use_and_names_and_addresses_that_can_not_be_are_told) {

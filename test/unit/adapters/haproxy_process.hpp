@@ -113,7 +113,12 @@ class HaproxyProcess {
         ::waitpid(pid_, nullptr, 0);
         pid_ = 0;
     }
-    void pause() const { ::kill(pid_, SIGSTOP); }
+    // Returns when none of its threads runs any more.
+    void pause() const {
+        ::kill(pid_, SIGSTOP);
+        int status = 0;
+        ::waitpid(pid_, &status, WUNTRACED);
+    }
     void go_on() const { ::kill(pid_, SIGCONT); }
 
     std::string socket() const { return folder_ + "/admin.sock"; }
