@@ -99,6 +99,7 @@ def test_a_flow_runs_through_the_kernel_and_is_counted(world):
     client = settled(world.client, "a")
     echo(client, b"x" * 100_000)
     assert a.clients[-1].startswith("10.7.2.1:"), "the member sees our address"
+    wait_for(lambda: driver.stats("w")["bytes_to_client"] > 100_000, what="the counts")
     stats = driver.stats("w")
     assert stats["address"] == "10.7.1.1:3306" and stats["accepted"] == 1 and stats["sessions"] == 1
     assert stats["bytes_to_server"] > 100_000 and stats["bytes_to_client"] > 100_000 and stats["note"] == ""
@@ -117,7 +118,7 @@ def test_while_there_is_no_writer_connects_are_refused_at_once(world):
     driver = world.driver()
     driver.say(OPEN)
     assert refused(world.client) < SOON
-    assert driver.stats("w")["refused"] == 1
+    wait_for(lambda: driver.stats("w")["refused"] == 1, what="the count")
     a = world.server(world.a)
     driver.say(f"route shop 1 m-a {TO_A}")
     client = settled(world.client, "a")
@@ -158,7 +159,7 @@ def test_a_fence_ends_flows_and_the_former_writer_gets_no_byte_after_it(world):
     assert refused(world.client) < SOON
     driver.say(f"route shop 2 m-b {TO_B}")
     echo(settled(world.client, "b"))
-    assert driver.stats("w")["fenced"] == 8
+    wait_for(lambda: driver.stats("w")["fenced"] == 8, what="the count")
     assert b.bytes_after(0) == len(b"hello")
 
 
@@ -241,7 +242,7 @@ def test_running_flows_outlive_a_killed_daemon_but_new_ones_are_refused_after_th
     driver.say(f"route shop 1 m-a {TO_A}")
     settled(world.client, "a").close()
     echo(client)
-    assert driver.stats("w")["sessions"] == 1
+    wait_for(lambda: driver.stats("w")["sessions"] == 1, what="one session")
     seen_as = a.clients[0]
     _, acknowledged, result = driver.fence("shop", 2)
     assert seen_as in result["sessions"]["m-a"] and result["closed"] >= 1

@@ -96,14 +96,13 @@ bool Board::barred(const Door& door) const {
                        [](const Target& target) { return !is_local(target.address); });
 }
 
-void Board::read_counts() {
-    const auto listed = nft_.list("list counters table inet " + table_.name);
-    if (!listed) return;
-    const auto counts = parse_counts(*listed);
-    if (!counts) return;
+base::Status Board::read_counts() {
+    SB_TRY(const std::string listed, nft_.list("list counters table inet " + table_.name));
+    SB_TRY(const auto counts, parse_counts(listed));
     for (Door& door : table_.doors) {
-        if (const auto found = counts->find(door.id()); found != counts->end()) door.counts = found->second;
+        if (const auto found = counts.find(door.id()); found != counts.end()) door.counts = found->second;
     }
+    return {};
 }
 
 base::Status Board::commit(std::vector<Door> after, bool whole) {
@@ -135,7 +134,7 @@ base::Status Board::commit(std::vector<Door> after, bool whole) {
 }
 
 base::Status Board::open_door(Door door) {
-    read_counts();
+    (void)read_counts();
     std::vector<Door> after = table_.doors;
     Door* known = find_door(after, door.listen);
     const bool other = known != nullptr && (known->role != door.role || known->cluster != door.cluster);
@@ -158,7 +157,7 @@ base::Status Board::open_door(Door door) {
 }
 
 base::Status Board::update_door(const Door& settings) {
-    read_counts();
+    (void)read_counts();
     std::vector<Door> after = table_.doors;
     Door* door = find_door(after, settings.listen);
     if (door == nullptr) return fail(ErrorKind::NotFound, "no endpoint on {}", settings.listen.text());
@@ -178,7 +177,7 @@ base::Status Board::close_door(const Address& listen) {
     *door = held(std::move(*door));
     door->targets.clear();
     SB_CHECK(commit_and_end(cluster, after));
-    read_counts();
+    (void)read_counts();
     after = table_.doors;
     std::erase_if(after, [&](const Door& one) { return one.listen == listen; });
     if (!after.empty()) {
@@ -310,14 +309,12 @@ base::Status Board::renew() {
     if (!(now == host_)) {
         host_ = now;
         table_.drop_invalid = now.picks_up;
-        read_counts();
+        (void)read_counts();
         return commit(table_.doors, true);
     }
     base::Status done = nft_.run(renewal_text(table_));
-    if (done) {
-        const auto listed = nft_.list("list counters table inet " + table_.name);
-        if (!listed) done = tl::unexpected<base::Error>(listed.error());
-    }
+    // Shows also whether the table is still there.
+    if (done) done = read_counts();
     if (done) return {};
     report_(fmt::format("renewing the leases failed, so the table is written again: {}", done.error().text()));
     return commit(table_.doors, true);

@@ -51,7 +51,7 @@ class Board {
     // Renews the leases, notices settings of the host that changed, and writes the table again if somebody removed it.
     base::Status renew();
     // Brings the doors' counts up to date.
-    void read_counts();
+    base::Status read_counts();
     // Asks the ends of some of the flows that were ended; true: of all.
     bool ask_ended();
     // Flows that a fence or a smaller set of readers ended, by door.

@@ -21,7 +21,8 @@ using Clock = std::chrono::steady_clock;
 constexpr auto renew_every_max = std::chrono::milliseconds(1000);
 constexpr auto retry_first = std::chrono::milliseconds(20);
 constexpr auto retry_max = std::chrono::milliseconds(1000);
-constexpr auto counts_fresh = std::chrono::milliseconds(50);
+constexpr auto drain_fresh = std::chrono::milliseconds(50);
+constexpr auto stats_fresh = std::chrono::milliseconds(1000);
 constexpr std::uint64_t flows_max_limit = 1'000'000;
 
 // What the engine wants of a cluster and the kernel does not have yet. Newer wishes replace older ones, so it stays
@@ -82,11 +83,14 @@ struct KernelRoutes::Impl {
     bool done(const base::Status& status, const std::string& doing);
     void renew();
     void publish();
+    void close(std::map<std::string, Endpoint>::iterator endpoint);
+    void settle(Endpoint& endpoint, const routing::EndpointConfig& config);
     void problem(const std::string& text) const {
         if (options.on_problem) options.on_problem(text);
     }
     void wish(const std::string& cluster, std::uint64_t epoch, const std::function<void(Cluster&)>& change);
-    std::vector<Flow> running_flows() const;
+    std::vector<Flow> running_flows(Clock::duration fresh) const;
+    ports::EndpointStats stats_of(const Endpoint& endpoint) const;
 
     const KernelOptions options;
 
@@ -95,6 +99,7 @@ struct KernelRoutes::Impl {
     std::condition_variable wished;
     std::map<std::string, Cluster> clusters;
     bool stopping = false;
+    bool renew_now = false;  // settings changed: the next renewal was planned for others
 
     // Of the board and the endpoints; held while the kernel is spoken to. Taken before wishes_mutex, if both.
     mutable std::mutex board_mutex;
@@ -107,6 +112,7 @@ struct KernelRoutes::Impl {
     // A picture of the board for those who must not wait for it.
     mutable std::mutex picture_mutex;
     std::vector<Door> picture;
+    std::vector<ports::EndpointStats> picture_stats;  // but for their sessions
     Stamp picture_owner = 0;
 
     // Counting flows has a socket of its own.
@@ -129,9 +135,38 @@ base::Status KernelRoutes::Impl::start() {
 }
 
 void KernelRoutes::Impl::publish() {
+    std::vector<ports::EndpointStats> stats;
+    for (const auto& [name, endpoint] : endpoints) stats.push_back(stats_of(endpoint));
     const std::lock_guard guard(picture_mutex);
     picture = board->table().doors;
+    picture_stats = std::move(stats);
     picture_owner = board->table().owner;
+}
+
+ports::EndpointStats KernelRoutes::Impl::stats_of(const Endpoint& endpoint) const {
+    const Address& listen = endpoint.reservation.address();
+    ports::EndpointStats stats;
+    stats.endpoint = endpoint.config.name;
+    stats.cluster = endpoint.config.cluster;
+    stats.address = listen.text();
+    stats.fenced = board->ended(listen);
+    stats.note = endpoint.note;
+    for (const Door& door : board->table().doors) {
+        if (door.listen != listen) continue;
+        stats.accepted = door.counts.accepted - endpoint.base.accepted;
+        stats.refused = door.counts.refused - endpoint.base.refused;
+        stats.bytes_to_server = door.counts.bytes_to_server - endpoint.base.bytes_to_server;
+        stats.bytes_to_client = door.counts.bytes_to_client - endpoint.base.bytes_to_client;
+        if (door.barred && stats.note.empty()) {
+            stats.note = fmt::format("clients of other hosts are refused: this host does not forward (set {} to 1)",
+                                     listen.v6 ? "net.ipv6.conf.all.forwarding" : "net.ipv4.ip_forward");
+        }
+    }
+    if (!failures.empty()) {
+        const auto& [doing, text] = *failures.begin();
+        stats.note = fmt::format("{} fails and is tried again: {}", doing, text);
+    }
+    return stats;
 }
 
 void KernelRoutes::Impl::run() {
@@ -141,14 +176,15 @@ void KernelRoutes::Impl::run() {
     while (!stopping) {
         const bool idle =
             std::all_of(clusters.begin(), clusters.end(), [](const auto& one) { return one.second.wish.empty(); });
-        if (idle && asked) wished.wait_until(lock, renew_at);
+        if (idle && asked && !renew_now) wished.wait_until(lock, renew_at);
         if (stopping) break;
+        const bool renewing = std::exchange(renew_now, false) || Clock::now() >= renew_at;
         lock.unlock();
         bool all_done = false;
         {
             const std::lock_guard guard(board_mutex);
             all_done = work();
-            if (Clock::now() >= renew_at) renew();
+            if (renewing) renew();
             publish();
             asked = board->ask_ended();
         }
@@ -156,7 +192,7 @@ void KernelRoutes::Impl::run() {
         if (all_done) {
             retry = retry_first;
         } else if (!stopping) {
-            wished.wait_for(lock, retry);
+            wished.wait_until(lock, std::min(Clock::now() + retry, renew_at));
             retry = std::min(retry * 2, retry_max);
         }
     }
@@ -304,7 +340,7 @@ void KernelRoutes::Impl::wish(const std::string& cluster, std::uint64_t epoch,
     wished.notify_all();
 }
 
-std::vector<Flow> KernelRoutes::Impl::running_flows() const {
+std::vector<Flow> KernelRoutes::Impl::running_flows(Clock::duration fresh) const {
     Stamp owner = 0;
     std::vector<Door> doors;
     {
@@ -314,7 +350,7 @@ std::vector<Flow> KernelRoutes::Impl::running_flows() const {
     }
     if (owner == 0) return {};
     const std::lock_guard guard(count_mutex);
-    if (Clock::now() - counted_at >= counts_fresh) {
+    if (Clock::now() - counted_at >= fresh) {
         if (!counting) {
             auto opened = Conntrack::open();
             if (!opened) return {};
@@ -355,11 +391,18 @@ base::Result<std::string> KernelRoutes::open(const routing::EndpointConfig& conf
                     where);
     }
     const std::lock_guard guard(impl_->board_mutex);
-    const auto before = impl_->endpoints.find(config.name);
+    auto before = impl_->endpoints.find(config.name);
     for (const auto& [name, endpoint] : impl_->endpoints) {
-        if (endpoint.reservation.address() != *listen) continue;
-        if (name == config.name) return listen->text();
+        if (endpoint.reservation.address() != *listen || name == config.name) continue;
         return fail(ErrorKind::AlreadyExists, "{}: endpoint '{}' has that address already", where, name);
+    }
+    if (before != impl_->endpoints.end() && before->second.reservation.address() == *listen) {
+        if (before->second.config.role == config.role && before->second.config.cluster == config.cluster) {
+            impl_->settle(before->second, config);
+            return listen->text();
+        }
+        impl_->close(before);
+        before = impl_->endpoints.end();
     }
     auto reservation = Reservation::take(*listen);
     if (!reservation) return base::in_context(reservation.error(), where);
@@ -368,10 +411,7 @@ base::Result<std::string> KernelRoutes::open(const routing::EndpointConfig& conf
     if (const auto opened = impl_->board->open_door(door_of(config, bound)); !opened) {
         return base::in_context(opened.error(), where);
     }
-    if (before != impl_->endpoints.end()) {
-        (void)impl_->done(impl_->board->close_door(before->second.reservation.address()), "closing " + config.name);
-        impl_->endpoints.erase(before);
-    }
+    if (before != impl_->endpoints.end()) impl_->close(before);
     Counts base;
     for (const Door& door : impl_->board->table().doors) {
         if (door.listen == bound) base = door.counts;
@@ -381,6 +421,7 @@ base::Result<std::string> KernelRoutes::open(const routing::EndpointConfig& conf
     {
         // What the engine said before counts for this endpoint too.
         const std::lock_guard wishes(impl_->wishes_mutex);
+        impl_->renew_now = true;
         Cluster& cluster = impl_->clusters[config.cluster];
         if (cluster.route) cluster.wish.route = true;
         if (const auto said = cluster.readers.find(config.name); said != cluster.readers.end()) {
@@ -391,25 +432,37 @@ base::Result<std::string> KernelRoutes::open(const routing::EndpointConfig& conf
     return bound.text();
 }
 
+void KernelRoutes::Impl::close(std::map<std::string, Endpoint>::iterator endpoint) {
+    const std::string doing = fmt::format("closing endpoint '{}'", endpoint->first);
+    // Its address is free for others only when its rules are gone.
+    (void)done(board->close_door(endpoint->second.reservation.address()), doing);
+    endpoints.erase(endpoint);
+    publish();
+    wished.notify_all();
+}
+
+void KernelRoutes::Impl::settle(Endpoint& endpoint, const routing::EndpointConfig& config) {
+    endpoint.config = config;
+    (void)done(board->update_door(door_of(config, endpoint.reservation.address())),
+               fmt::format("new settings of endpoint '{}'", config.name));
+    publish();
+    {
+        const std::lock_guard guard(wishes_mutex);
+        renew_now = true;
+    }
+    wished.notify_all();
+}
+
 void KernelRoutes::close(const std::string& endpoint) {
     const std::lock_guard guard(impl_->board_mutex);
     const auto found = impl_->endpoints.find(endpoint);
-    if (found == impl_->endpoints.end()) return;
-    const Address listen = found->second.reservation.address();
-    (void)impl_->done(impl_->board->close_door(listen), fmt::format("closing endpoint '{}'", endpoint));
-    impl_->endpoints.erase(found);
-    impl_->publish();
-    impl_->wished.notify_all();
+    if (found != impl_->endpoints.end()) impl_->close(found);
 }
 
 void KernelRoutes::update(const routing::EndpointConfig& config) {
     const std::lock_guard guard(impl_->board_mutex);
     const auto found = impl_->endpoints.find(config.name);
-    if (found == impl_->endpoints.end()) return;
-    found->second.config = config;
-    (void)impl_->done(impl_->board->update_door(door_of(config, found->second.reservation.address())),
-                      fmt::format("new settings of endpoint '{}'", config.name));
-    impl_->publish();
+    if (found != impl_->endpoints.end()) impl_->settle(found->second, config);
 }
 
 void KernelRoutes::hold(const std::string& cluster, std::uint64_t epoch) {
@@ -466,42 +519,21 @@ std::uint64_t KernelRoutes::writer_sessions(const std::string& cluster) const {
             for (const Target& target : door.targets) stamps.insert(target.stamp);
         }
     }
-    const auto flows = impl_->running_flows();
+    const auto flows = impl_->running_flows(drain_fresh);
     return static_cast<std::uint64_t>(
         std::count_if(flows.begin(), flows.end(), [&](const Flow& flow) { return stamps.contains(flow.mark); }));
 }
 
 std::vector<ports::EndpointStats> KernelRoutes::stats() const {
-    const auto flows = impl_->running_flows();
-    const std::lock_guard guard(impl_->board_mutex);
-    if (impl_->board) impl_->board->read_counts();
+    const auto flows = impl_->running_flows(stats_fresh);
     std::vector<ports::EndpointStats> all;
-    for (const auto& [name, endpoint] : impl_->endpoints) {
-        const Address& listen = endpoint.reservation.address();
-        ports::EndpointStats stats;
-        stats.endpoint = name;
-        stats.cluster = endpoint.config.cluster;
-        stats.address = listen.text();
-        stats.fenced = impl_->board->ended(listen);
-        stats.note = endpoint.note;
-        stats.sessions = static_cast<std::uint64_t>(
-            std::count_if(flows.begin(), flows.end(), [&](const Flow& flow) { return flow.listen == listen; }));
-        for (const Door& door : impl_->board->table().doors) {
-            if (door.listen != listen) continue;
-            stats.accepted = door.counts.accepted - endpoint.base.accepted;
-            stats.refused = door.counts.refused - endpoint.base.refused;
-            stats.bytes_to_server = door.counts.bytes_to_server - endpoint.base.bytes_to_server;
-            stats.bytes_to_client = door.counts.bytes_to_client - endpoint.base.bytes_to_client;
-            if (door.barred && stats.note.empty()) {
-                stats.note = fmt::format("clients of other hosts are refused: this host does not forward (set {} to 1)",
-                                         listen.v6 ? "net.ipv6.conf.all.forwarding" : "net.ipv4.ip_forward");
-            }
-        }
-        if (!impl_->failures.empty()) {
-            const auto& [doing, text] = *impl_->failures.begin();
-            stats.note = fmt::format("{} fails and is tried again: {}", doing, text);
-        }
-        all.push_back(std::move(stats));
+    {
+        const std::lock_guard guard(impl_->picture_mutex);
+        all = impl_->picture_stats;
+    }
+    for (ports::EndpointStats& stats : all) {
+        stats.sessions = static_cast<std::uint64_t>(std::count_if(
+            flows.begin(), flows.end(), [&](const Flow& flow) { return flow.listen.text() == stats.address; }));
     }
     return all;
 }

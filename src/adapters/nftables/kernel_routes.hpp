@@ -21,8 +21,8 @@ struct KernelOptions {
     // Called from this object's thread, or from fence() itself while no endpoint is open; must not block, nor call
     // back.
     std::function<void(ports::BarrierDone)> on_barrier;
-    // What an operator should know, one line each ("renewing the leases failed: …"); same thread, same rules. May be
-    // empty.
+    // What an operator should know, one line each ("renewing the leases failed: …"); also from open and close, same
+    // rules. May be empty.
     std::function<void(std::string)> on_problem;
     // Endpoints that an earlier process left and that are not opened within this time are removed with their flows.
     base::Duration adopt_within = std::chrono::seconds(10);
@@ -45,7 +45,7 @@ class KernelRoutes final : public ports::DataPlane {
     base::Result<std::string> open(const routing::EndpointConfig& config) override;
     void close(const std::string& endpoint) override;
     void update(const routing::EndpointConfig& config) override;
-    // held, left_while_held, released are always 0. sessions is at most a second old.
+    // held, left_while_held, released are always 0. All is at most a second old.
     std::vector<ports::EndpointStats> stats() const override;
 
     void hold(const std::string& cluster, std::uint64_t epoch) override;
