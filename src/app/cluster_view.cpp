@@ -56,9 +56,14 @@ std::string endpoints_text(const json::array& endpoints) {
     base::TableText table({"ENDPOINT", "CLUSTER", "ROLE", "MODE", "ADDRESS", "STATE", "MEMBER", "SESSIONS", "HELD"});
     for (const auto& item : endpoints) {
         const auto& endpoint = item.as_object();
+        std::vector<std::string> members;
+        if (const auto* list = endpoint.if_contains("members"); list != nullptr && list->is_array()) {
+            for (const auto& member : list->get_array()) members.emplace_back(member.as_string());
+        }
+        const std::string member = members.empty() ? field(endpoint, "member") : base::join(members, ",");
         table.row({field(endpoint, "name"), field(endpoint, "cluster"), field(endpoint, "role"),
-                   field(endpoint, "mode"), field(endpoint, "address"), field(endpoint, "state"),
-                   field(endpoint, "member"), field(endpoint, "sessions"), field(endpoint, "held")});
+                   field(endpoint, "mode"), field(endpoint, "address"), field(endpoint, "state"), member,
+                   field(endpoint, "sessions"), field(endpoint, "held")});
     }
     return table.render();
 }
@@ -67,15 +72,18 @@ std::string explain_member(const json::object& member, bool writer) {
     std::string text = fmt::format("\n{} ({}): {}{}\n", field(member, "name"), field(member, "address"),
                                    field(member, "role"), writer ? ", the writer of this epoch" : "");
     text += fmt::format("  version {}, last whole answer {} ms ago, it took {} ms\n", field(member, "version"),
-                        milliseconds(member, "last_answer_ms"), milliseconds(member, "rtt_ms"));
-    if (field(member, "failure") != "-") text += fmt::format("  last probe: {}\n", field(member, "failure"));
+                        milliseconds(member, "last_answer_ms"), milliseconds(member, "probe_rtt_ms"));
+    if (const auto* failure = member.if_contains("failure"); failure != nullptr && failure->is_object()) {
+        text += fmt::format("  last probe: {}, {}\n", field(failure->get_object(), "kind"),
+                            field(failure->get_object(), "text"));
+    }
     text += fmt::format("  has {}\n", field(member, "history"));
     for (const auto& element : objects(member, "sources")) {
         const auto& source = element.as_object();
         text += fmt::format("  replicates from {} ({})\n", field(source, "address"),
                             field(source, "io_running") == "yes" ? "receives" : "does not receive now");
     }
-    for (const auto& element : objects(member, "findings")) {
+    for (const auto& element : objects(member, "checks")) {
         const auto& finding = element.as_object();
         text += fmt::format("  {} {}: {}\n", field(finding, "passed") == "yes" ? "[yes]" : "[NO] ",
                             field(finding, "check"), field(finding, "text"));

@@ -161,50 +161,72 @@ base::Result<bool> watch(const Options& options) {
     return good;
 }
 
-const json::object* switchover_of(const json::object& cluster) {
-    const auto* value = cluster.if_contains("switchover");
-    return value != nullptr && value->is_object() ? &value->get_object() : nullptr;
+// The newest step that the journal knows of a switchover of the cluster; empty if there is none after `sequence`.
+base::Result<json::object> last_step(const http::Client& client, const std::string& name, std::int64_t sequence) {
+    SB_TRY(const json::value answer,
+           client.get(fmt::format("/v1/journal?kind=switchover&subject={}&after={}&order=oldest&limit=1000",
+                                  encoded(name), sequence),
+                      request_timeout));
+    if (!answer.is_object()) return fail(ErrorKind::CorruptData, "the daemon's answer is no object");
+    const json::array items = objects(answer.get_object(), "items");
+    if (items.empty()) return json::object{};
+    const auto* data = items.back().as_object().if_contains("data");
+    return data != nullptr && data->is_object() ? data->get_object() : json::object{};
+}
+
+// How a switchover that has ended came out.
+bool report_switchover(const Options& options, const json::object& cluster, const json::object& step) {
+    const bool done = is_routed(cluster) && field(cluster, "writer") == options.to;
+    if (options.api.output == "json") {
+        print(base::pretty_json({{"done", done},
+                                 {"writer", field(cluster, "writer")},
+                                 {"epoch", *cluster.if_contains("epoch")},
+                                 {"last_step", step}}));
+    } else if (done) {
+        print(fmt::format("{}: {} is the writer, epoch {}\n", options.name, options.to, field(cluster, "epoch")));
+    } else {
+        print(fmt::format("{}: not switched: {}; traffic {}\n", options.name, field(step, "why"),
+                          is_routed(cluster) ? "goes to " + field(cluster, "writer") : "is held"));
+    }
+    return done;
 }
 
 // Follows a switchover that was accepted to its end, telling each step once.
-base::Result<bool> follow_switchover(const http::Client& client, const Options& options) {
+base::Result<bool> follow_switchover(const http::Client& client, const Options& options, std::int64_t sequence) {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::duration<double>(options.timeout_s);
     std::string told;
-    for (;;) {
-        if (std::chrono::steady_clock::now() > deadline) {
-            return fail(ErrorKind::UnknownOutcome,
-                        "the switchover of '{}' has not ended within {:.0f} s; see `signalbox "
-                        "cluster status {}`",
-                        options.name, options.timeout_s, options.name);
-        }
+    while (std::chrono::steady_clock::now() < deadline) {
         SB_TRY(const Seen seen, ask(client, options.name));
         const auto& cluster = seen.clusters.front().as_object();
-        const auto* switchover = switchover_of(cluster);
-        if (switchover == nullptr) return fail(ErrorKind::UnknownOutcome, "the daemon knows nothing of it any more");
-        const std::string state = field(*switchover, "state");
-        if (state != told && options.api.output != "json" && ::isatty(STDERR_FILENO) != 0) {
-            std::fprintf(stderr, "%s: %s\n", options.name.c_str(), state.c_str());
+        SB_TRY(const json::object step, last_step(client, options.name, sequence));
+        const std::string text = field(step, "step");
+        if (text != told && options.api.output != "json" && ::isatty(STDERR_FILENO) != 0) {
+            std::fprintf(stderr, "%s: %s\n", options.name.c_str(), text.c_str());
         }
-        told = state;
-        if (state == "done" || state == "failed") {
-            if (options.api.output == "json") {
-                print(base::pretty_json(*switchover));
-            } else if (state == "done") {
-                print(fmt::format("{}: {} is the writer, epoch {}\n", options.name, field(cluster, "writer"),
-                                  field(cluster, "epoch")));
-            } else {
-                print(fmt::format("{}: not switched: {}; traffic {}\n", options.name, field(*switchover, "text"),
-                                  is_routed(cluster) ? "goes to " + field(cluster, "writer") : "is held"));
-            }
-            return state == "done";
-        }
+        told = text;
+        const auto* under_way = cluster.if_contains("switchover");
+        const bool ended = under_way == nullptr || under_way->is_null();
+        // After the hook traffic is held until somebody is proven: that is no end yet.
+        if (ended && text != "-" && is_routed(cluster)) return report_switchover(options, cluster, step);
         std::this_thread::sleep_for(poll_interval);
     }
+    return fail(ErrorKind::UnknownOutcome,
+                "the switchover of '{}' has not ended within {:.0f} s; see `signalbox cluster "
+                "status {}`",
+                options.name, options.timeout_s, options.name);
+}
+
+base::Result<std::int64_t> last_sequence(const http::Client& client) {
+    SB_TRY(const json::value answer, client.get("/v1/journal?order=newest&limit=1", request_timeout));
+    const auto* last = answer.is_object() ? answer.get_object().if_contains("last") : nullptr;
+    if (last == nullptr || !last->is_number()) return fail(ErrorKind::CorruptData, "the daemon's answer has no `last`");
+    return last->to_number<std::int64_t>();
 }
 
 base::Result<bool> switchover(const Options& options) {
     SB_TRY(const ApiAccess access, find_api(options.api));
     const http::Client client(access.url, access.token);
+    SB_TRY(const std::int64_t sequence, last_sequence(client));
     SB_TRY(const json::value answer, client.call("POST", "/v1/clusters/" + encoded(options.name) + "/switchover",
                                                  json::object{{"to", options.to}}, request_timeout));
     if (options.no_wait) {
@@ -214,7 +236,7 @@ base::Result<bool> switchover(const Options& options) {
             print(fmt::format("{}: begun; see `signalbox cluster status {}`\n", options.name, options.name));
         return true;
     }
-    return follow_switchover(client, options);
+    return follow_switchover(client, options, sequence);
 }
 
 using Action = base::Result<bool> (*)(const Options&);

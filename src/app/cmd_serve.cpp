@@ -2,6 +2,7 @@
 
 #include <csignal>
 #include <cstring>
+#include <filesystem>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
@@ -10,9 +11,11 @@
 #include <unistd.h>
 
 #include "adapters/http/server.hpp"
+#include "adapters/sqlite/channel_store.hpp"
 #include "adapters/sqlite/journal.hpp"
 #include "app/config.hpp"
 #include "app/report.hpp"
+#include "app/serve_channels.hpp"
 #include "app/serve_follower.hpp"
 #include "app/serve_jobs.hpp"
 #include "app/serve_journal.hpp"
@@ -87,6 +90,8 @@ class Daemon {
     std::unique_ptr<sqlite::JournalStore> store_;
     std::unique_ptr<sqlite::JournalStore> reader_;  // the API's own: a long read must not hold the engine up
     std::unique_ptr<LoggedJournal> journal_;
+    std::unique_ptr<sqlite::ChannelStore> channel_store_;
+    std::unique_ptr<Channels> channels_;
     std::unique_ptr<Follower> follower_;
     std::unique_ptr<DaemonSource> source_;
     std::unique_ptr<api::Api> api_;
@@ -97,14 +102,18 @@ base::Status Daemon::open() {
     SB_TRY(StoreLock lock, StoreLock::take(config_.store));
     lock_.emplace(std::move(lock));
     SB_TRY(auto database, sqlite::Database::open(config_.store));
+    SB_TRY(channel_store_, sqlite::ChannelStore::open(database));
     SB_TRY(store_, sqlite::JournalStore::open(std::move(database)));
     SB_TRY(auto reading, sqlite::Database::open(config_.store));
     SB_TRY(reader_, sqlite::JournalStore::open(std::move(reading)));
     SB_TRY(std::string token, load_or_make_token(config_.api.token_file));
     raise_file_limit();
     journal_ = std::make_unique<LoggedJournal>(*store_, *store_);
-    follower_ = std::make_unique<Follower>(config_.shards, *journal_, *journal_);
-    source_ = std::make_unique<DaemonSource>(*follower_, *reader_, started_at_);
+    channels_ = std::make_unique<Channels>(*journal_, *channel_store_);
+    follower_ = std::make_unique<Follower>(
+        config_.shards, std::filesystem::absolute(config_.store).lexically_normal().string(), *journal_, *journal_);
+    follower_->on_step([this](const engine::ClusterLoop& loop) { channels_->on_loop(loop); });
+    source_ = std::make_unique<DaemonSource>(*follower_, *channels_, *reader_, started_at_);
     api_ = std::make_unique<api::Api>(*source_, std::move(token));
     http::ServerOptions options;
     options.listen = config_.api.listen;
@@ -118,6 +127,7 @@ base::Status Daemon::open() {
 
 base::Status Daemon::run() {
     SB_CHECK(open());
+    channels_->apply(config_.channels, config_.clusters);
     const auto errors = follower_->apply(config_.clusters, config_.endpoints);
     // With none of them there is nothing to serve; with some, the others go on trying.
     if (!errors.empty() && errors.size() == config_.endpoints.size())
@@ -130,6 +140,7 @@ base::Status Daemon::run() {
     notify_manager("STOPPING=1");
     server_.reset();
     follower_.reset();
+    channels_.reset();
     record("daemon-stop", {{"pid", ::getpid()}});
     return {};
 }
@@ -147,7 +158,7 @@ void Daemon::record(const std::string& kind, base::json::object data) {
 void Daemon::say_ready() const {
     std::string line = "ready:";
     for (const auto& endpoint : follower_->endpoints()) {
-        line += fmt::format(" endpoint {} on {},", endpoint.endpoint, endpoint.address);
+        line += fmt::format(" endpoint {} on {},", endpoint.stats.endpoint, endpoint.stats.address);
     }
     print(fmt::format("{} API on {}, its token in {}\n", line, server_->address(), config_.api.token_file));
     notify_manager("READY=1");
@@ -184,6 +195,7 @@ void Daemon::reload() {
         fresh->shards = config_.shards;
     }
     config_ = std::move(*fresh);
+    channels_->apply(config_.channels, config_.clusters);
     for (const auto& error : follower_->apply(config_.clusters, config_.endpoints)) {
         spdlog::error("{}; trying again each second", error.text());
     }

@@ -35,6 +35,7 @@ base::Result<Config> load_config(const std::string& path, Secrets secrets) {
     read_api(root, config);
     config.clusters = read_clusters(root, path, secrets);
     config.endpoints = read_endpoints(root, path, config.clusters);
+    config.channels = read_channels(root, path, config.clusters, config.endpoints, secrets);
     std::vector<KnownEndpoint> endpoints;
     for (const auto& endpoint : config.endpoints) endpoints.push_back({endpoint.name, endpoint.listen});
     config.jobs = read_jobs(root, path, endpoints);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "adapters/yaml/document.hpp"
+#include "app/config_channels.hpp"
 #include "app/config_clusters.hpp"
 #include "app/config_jobs.hpp"
 #include "base/error.hpp"
@@ -25,6 +26,7 @@ struct Config {
     std::size_t shards = 0;  // relay threads; 0: one per core
     std::vector<clusters::ClusterConfig> clusters;
     std::vector<routing::EndpointConfig> endpoints;
+    std::vector<channels::ChannelConfig> channels;
     JobsConfig jobs;
 };
 

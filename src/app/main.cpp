@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <csignal>
 
+#include "app/cmd_channel.hpp"
 #include "app/cmd_cluster.hpp"
 #include "app/cmd_job.hpp"
 #include "app/cmd_journal.hpp"
@@ -27,6 +28,7 @@ int main(int argc, char** argv) {
     using namespace signalbox::app;
     register_serve(app, exit_status);
     register_cluster(app, exit_status);
+    register_channel(app, exit_status);
     register_journal(app, exit_status);
     register_measure(app, exit_status);
     register_job(app, exit_status);

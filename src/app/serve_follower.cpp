@@ -4,7 +4,6 @@
 #include <future>
 #include <spdlog/spdlog.h>
 
-#include "adapters/relay/relay.hpp"
 #include "app/engines.hpp"
 
 namespace signalbox::app {
@@ -25,19 +24,14 @@ bool same_place(const routing::EndpointConfig& a, const routing::EndpointConfig&
 
 }  // namespace
 
-Follower::Follower(std::size_t shards, ports::Journal& journal, ports::EpochStore& epochs)
+Follower::Follower(std::size_t shards, const std::string& instance, ports::Journal& journal, ports::EpochStore& epochs)
     : journal_(journal), epochs_(epochs) {
-    planes_ = std::make_unique<Planes>([this](ports::BarrierDone done) { post(std::move(done)); });
-    const auto acknowledge = [this](ports::BarrierDone part) { planes_->acknowledged(std::move(part)); };
-    relay::RelayOptions options;
-    options.shards = shards;
-    options.on_barrier = acknowledge;
-    options.on_hint = [this](ports::TrafficHint hint) { post(std::move(hint)); };
-    planes_->add(routing::Mode::Stream, std::make_unique<relay::Relay>(std::move(options)));
-    probes_ = std::make_unique<probing::Probes>([this](clusters::Observation seen) { post(std::move(seen)); },
-                                                engines());
-    killer_ = std::make_unique<probing::Killer>(
-        [this](ports::SessionsKilled killed) { post(std::move(killed)); }, engines());
+    make_planes(shards, instance);
+    probes_ =
+        std::make_unique<probing::Probes>([this](clusters::Observation seen) { post(std::move(seen)); }, engines());
+    killer_ =
+        std::make_unique<probing::Killer>([this](ports::SessionsKilled killed) { post(std::move(killed)); }, engines());
+    promote_ = std::make_unique<process::PromoteHook>([this](ports::PromoteDone done) { post(std::move(done)); });
     thread_ = std::thread([this] { run(); });
 }
 
@@ -51,6 +45,7 @@ Follower::~Follower() {
     // The engine is silent from here on; what the others still report falls into a queue that nobody reads.
     probes_.reset();
     killer_.reset();
+    promote_.reset();
     planes_->stop();
 }
 
@@ -59,8 +54,9 @@ void Follower::post(engine::ClusterEvent event) {
         const std::lock_guard guard(mutex_);
         // Observations come at most one at a time from each member, so a full queue means that the engine is stuck in
         // its store; what is dropped is observed again. A barrier's end is never dropped: nobody would repeat it.
-        const bool repeatable =
-            std::holds_alternative<clusters::Observation>(event) || std::holds_alternative<ports::TrafficHint>(event);
+        const bool repeatable = std::holds_alternative<clusters::Observation>(event) ||
+                                std::holds_alternative<ports::TrafficHint>(event) ||
+                                std::holds_alternative<ports::ExternalEvent>(event);
         if (repeatable && events_.size() >= queue_max) return;
         events_.push_back(std::move(event));
     }
@@ -78,6 +74,32 @@ void Follower::call(const Task& task) {
     }
     changed_.notify_one();
     done.get_future().wait();
+}
+
+void Follower::later(Task task) {
+    {
+        const std::lock_guard guard(mutex_);
+        if (tasks_.size() >= queue_max) return;
+        tasks_.push_back(std::move(task));
+    }
+    changed_.notify_one();
+}
+
+bool Follower::tell(const ports::ExternalEvent& event) {
+    if (!snapshot()->figures.contains(event.cluster)) return false;
+    post(event);
+    return true;
+}
+
+base::Status Follower::switchover(const ports::SwitchoverRequest& request) {
+    base::Status outcome;
+    call([&] {
+        const auto loop = loops_.find(request.cluster);
+        outcome = loop == loops_.end() ? base::Status(base::fail(base::ErrorKind::NotFound,
+                                                                 "the daemon follows no cluster '{}'", request.cluster))
+                                       : loop->second->switchover(request, mono_now(), wall_now());
+    });
+    return outcome;
 }
 
 void Follower::run() {
@@ -102,8 +124,15 @@ void Follower::run() {
         for (const auto& [name, loop] : loops_) {
             if (loop->next_deadline() <= now) loop->handle(engine::Tick{}, now, wall_now());
         }
+        if (on_step_) {
+            for (const auto& [name, loop] : loops_) on_step_(*loop);
+        }
         publish(now);
     }
+}
+
+void Follower::on_step(std::function<void(const engine::ClusterLoop&)> told) {
+    call([&] { on_step_ = std::move(told); });
 }
 
 void Follower::handle(const engine::ClusterEvent& event) {
@@ -146,7 +175,7 @@ void Follower::publish(base::MonoTime now) {
         figures.writer = loop->writer();
         figures.failovers = loop->failover_count();
         figures.alarms = loop->alarm_count();
-        next->clusters.push_back(loop->status(now));
+        next->clusters.push_back(loop->status(now, wall_now()));
     }
     next->figures = figures_;
     const std::lock_guard guard(mutex_);
@@ -171,21 +200,25 @@ void Follower::forget_observations(const std::string& cluster) {
     });
 }
 
-void Follower::apply_clusters(const std::vector<clusters::ClusterConfig>& clusters) {
+void Follower::apply_clusters(const std::vector<clusters::ClusterConfig>& clusters,
+                              const std::vector<routing::EndpointConfig>& endpoints) {
     for (const auto& config : clusters) {
         probes_->configure(config);
         killer_->configure(config);
+        promote_->configure(config);
         // The probes before these have ended: what they said may be of an address that is another member's now.
         forget_observations(config.name);
         const auto known = loops_.find(config.name);
         if (known != loops_.end()) {
             known->second->reconfigure(config, mono_now(), wall_now());
+            known->second->set_endpoints(endpoints, mono_now());
             continue;
         }
         figures_[config.name];
         auto loop = std::make_unique<engine::ClusterLoop>(
-            config, engine::ClusterPorts{epochs_, journal_, *probes_, *planes_, *killer_});
+            config, engine::ClusterPorts{epochs_, journal_, *probes_, *planes_, *killer_, promote_.get()});
         loop->start(mono_now(), wall_now());
+        loop->set_endpoints(endpoints, mono_now());
         loops_[config.name] = std::move(loop);
     }
     std::erase_if(loops_, [&](const auto& entry) {
@@ -202,17 +235,33 @@ void Follower::apply_clusters(const std::vector<clusters::ClusterConfig>& cluste
     });
 }
 
+std::vector<EndpointView> Follower::endpoints() const {
+    std::vector<EndpointView> views;
+    for (auto& stats : planes_->stats()) {
+        const std::lock_guard guard(mutex_);
+        const auto opened = opened_.find(stats.endpoint);
+        if (opened != opened_.end()) views.push_back({opened->second, std::move(stats)});
+    }
+    return views;
+}
+
+void Follower::close(const std::string& endpoint) {
+    planes_->close(opened_.at(endpoint));
+    const std::lock_guard guard(mutex_);
+    opened_.erase(endpoint);
+}
+
 std::optional<base::Error> Follower::open(const routing::EndpointConfig& endpoint) {
     const auto opened = opened_.find(endpoint.name);
     if (opened != opened_.end() && same_place(opened->second, endpoint)) {
         planes_->update(endpoint);
+        const std::lock_guard guard(mutex_);
         opened->second = endpoint;
         return std::nullopt;
     }
     // On the same address, or in another mode, the old one has to make room first.
     if (opened != opened_.end() && (opened->second.listen == endpoint.listen || opened->second.mode != endpoint.mode)) {
-        planes_->close(opened->second);
-        opened_.erase(opened);
+        close(endpoint.name);
     }
     const auto address = planes_->open(endpoint);
     const std::lock_guard guard(mutex_);
@@ -230,22 +279,23 @@ std::vector<base::Error> Follower::apply(const std::vector<clusters::ClusterConf
     wanted_.clear();
     for (const auto& endpoint : endpoints) wanted_[endpoint.name] = endpoint;
     // What goes away makes room for what comes; and no endpoint may outlive its cluster.
-    std::erase_if(opened_, [&](const auto& entry) {
-        const auto wanted = wanted_.find(entry.first);
-        bool gone = wanted == wanted_.end() || wanted->second.cluster != entry.second.cluster;
-        for (const auto& [name, other] : wanted_) {
-            const bool same_listen = other.listen.port != 0 && other.listen == entry.second.listen;
-            const bool shared = other.mode == routing::Mode::Dns && entry.second.mode == routing::Mode::Dns;
-            gone = gone || (name != entry.first && same_listen && !shared);
+    std::vector<std::string> gone;
+    for (const auto& [name, opened] : opened_) {
+        const auto wanted = wanted_.find(name);
+        bool leaves = wanted == wanted_.end() || wanted->second.cluster != opened.cluster;
+        for (const auto& [other_name, other] : wanted_) {
+            const bool same_listen = other.listen.port != 0 && other.listen == opened.listen;
+            const bool shared = other.mode == routing::Mode::Dns && opened.mode == routing::Mode::Dns;
+            leaves = leaves || (other_name != name && same_listen && !shared);
         }
-        if (gone) planes_->close(entry.second);
-        return gone;
-    });
+        if (leaves) gone.push_back(name);
+    }
+    for (const std::string& name : gone) close(name);
     {
         const std::lock_guard guard(mutex_);
         std::erase_if(unopened_, [&](const auto& entry) { return !wanted_.contains(entry.first); });
     }
-    call([&] { apply_clusters(clusters); });
+    call([&] { apply_clusters(clusters, endpoints); });
     std::vector<base::Error> errors;
     for (const auto& [name, endpoint] : wanted_) {
         if (auto error = open(endpoint)) errors.push_back(std::move(*error));

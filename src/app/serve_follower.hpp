@@ -13,6 +13,7 @@
 
 #include "adapters/probing/killer.hpp"
 #include "adapters/probing/probes.hpp"
+#include "adapters/process/promote_hook.hpp"
 #include "adapters/prometheus/text.hpp"
 #include "app/config.hpp"
 #include "app/serve_planes.hpp"
@@ -34,6 +35,13 @@ struct ClusterFigures {
     std::uint64_t failovers = 0;
     std::uint64_t alarms = 0;
     std::map<std::string, ProbeFigures> probes;
+    std::map<std::string, std::vector<routing::ReaderTarget>> readers;  // by reader endpoint
+};
+
+// An endpoint that is open.
+struct EndpointView {
+    routing::EndpointConfig config;
+    ports::EndpointStats stats;
 };
 
 // Immutable once published: the API reads it without stopping the engine.
@@ -44,8 +52,9 @@ struct Snapshot {
 
 class Follower {
   public:
-    // journal and epochs outlive the follower.
-    Follower(std::size_t shards, ports::Journal& journal, ports::EpochStore& epochs);
+    // instance: the same for every daemon on this store, another for every other store; what a daemon leaves in the
+    // kernel carries it. journal and epochs outlive the follower.
+    Follower(std::size_t shards, const std::string& instance, ports::Journal& journal, ports::EpochStore& epochs);
     // Ends every session and joins all threads.
     ~Follower();
     Follower(const Follower&) = delete;
@@ -58,8 +67,16 @@ class Follower {
     // Endpoints that are still not open.
     std::vector<base::Error> retry();
 
+    // Called by the engine's thread after each of its steps, for each cluster; returns soon.
+    void on_step(std::function<void(const engine::ClusterLoop&)> told);
+
+    // What somebody says of a cluster reaches its loop as a hint. False: there is no such cluster.
+    bool tell(const ports::ExternalEvent& event);
+    // Errors: NotFound (no such cluster), those of engine::ClusterLoop::switchover().
+    base::Status switchover(const ports::SwitchoverRequest& request);
+
     std::shared_ptr<const Snapshot> snapshot() const;
-    std::vector<ports::EndpointStats> endpoints() const { return planes_->stats(); }
+    std::vector<EndpointView> endpoints() const;
     // Why endpoints are not open, by name.
     std::map<std::string, std::string> unopened() const;
 
@@ -70,13 +87,19 @@ class Follower {
     void post(engine::ClusterEvent event);
     // Runs in the engine's thread; returns when it has run.
     void call(const Task& task);
+    // The same without waiting, at most queue_max of them; from any thread.
+    void later(Task task);
+    void make_planes(std::size_t shards, const std::string& instance);
+    void journal(const std::string& kind, const std::string& cluster, std::uint64_t epoch, base::json::object data);
     void run();
     void handle(const engine::ClusterEvent& event);
     void note(const clusters::Observation& observation);
     void publish(base::MonoTime now);
     void forget_observations(const std::string& cluster);
-    void apply_clusters(const std::vector<clusters::ClusterConfig>& clusters);
+    void apply_clusters(const std::vector<clusters::ClusterConfig>& clusters,
+                        const std::vector<routing::EndpointConfig>& endpoints);
     std::optional<base::Error> open(const routing::EndpointConfig& endpoint);
+    void close(const std::string& endpoint);
 
     ports::Journal& journal_;
     ports::EpochStore& epochs_;
@@ -89,12 +112,13 @@ class Follower {
     std::shared_ptr<const Snapshot> snapshot_ = std::make_shared<Snapshot>();
     std::map<std::string, std::string> unopened_;
 
-    // Of the configuring thread.
-    std::map<std::string, routing::EndpointConfig> opened_;
-    std::map<std::string, routing::EndpointConfig> wanted_;
+    std::map<std::string, routing::EndpointConfig> opened_;  // changed by the configuring thread alone
+
+    std::map<std::string, routing::EndpointConfig> wanted_;  // of the configuring thread
 
     // Of the engine's thread.
     std::map<std::string, std::unique_ptr<engine::ClusterLoop>> loops_;
+    std::function<void(const engine::ClusterLoop&)> on_step_;
     std::map<std::string, ClusterFigures> figures_;
     base::MonoTime published_{};
     std::string published_state_;
@@ -102,6 +126,7 @@ class Follower {
     std::unique_ptr<Planes> planes_;
     std::unique_ptr<probing::Probes> probes_;
     std::unique_ptr<probing::Killer> killer_;
+    std::unique_ptr<process::PromoteHook> promote_;
     std::thread thread_;
 };
 

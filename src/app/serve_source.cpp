@@ -9,25 +9,42 @@ namespace {
 namespace json = base::json;
 using prometheus_text::Page;
 
-json::object to_json(const ports::EndpointStats& stats, const ClusterFigures* cluster) {
+json::object to_json(const EndpointView& endpoint, const ClusterFigures* cluster) {
+    const ports::EndpointStats& stats = endpoint.stats;
+    const bool writer = endpoint.config.role == routing::Role::Writer;
     const bool routed = cluster != nullptr && !cluster->held && !cluster->writer.empty();
-    return {{"name", stats.endpoint},
-            {"cluster", stats.cluster},
-            {"role", "writer"},
-            {"mode", "stream"},
-            {"address", stats.address},
-            {"state", routed ? "routed" : "held"},
-            {"member", routed ? json::value(cluster->writer) : json::value(nullptr)},
-            {"sessions", stats.sessions},
-            {"held", stats.held},
-            {"accepted", stats.accepted},
-            {"refused", stats.refused},
-            {"fenced", stats.fenced},
-            {"left_while_held", stats.left_while_held},
-            {"released", stats.released},
-            {"held_seconds", stats.held_seconds},
-            {"bytes_to_server", stats.bytes_to_server},
-            {"bytes_to_client", stats.bytes_to_client}};
+    json::object object{{"name", stats.endpoint},
+                        {"cluster", stats.cluster},
+                        {"role", routing::to_string(endpoint.config.role)},
+                        {"mode", routing::to_string(endpoint.config.mode)},
+                        {"address", stats.address},
+                        {"sessions", stats.sessions},
+                        {"held", stats.held},
+                        {"accepted", stats.accepted},
+                        {"refused", stats.refused},
+                        {"fenced", stats.fenced},
+                        {"left_while_held", stats.left_while_held},
+                        {"released", stats.released},
+                        {"held_seconds", stats.held_seconds},
+                        {"bytes_to_server", stats.bytes_to_server},
+                        {"bytes_to_client", stats.bytes_to_client}};
+    if (writer) {
+        object["state"] = routed ? "routed" : "held";
+        object["member"] = routed ? json::value(cluster->writer) : json::value(nullptr);
+    } else {
+        json::array members;
+        const auto readers =
+            cluster == nullptr ? decltype(cluster->readers.end()){} : cluster->readers.find(stats.endpoint);
+        if (cluster != nullptr && readers != cluster->readers.end()) {
+            for (const routing::ReaderTarget& target : readers->second) {
+                if (!target.draining) members.emplace_back(target.member);
+            }
+        }
+        object["state"] = members.empty() ? "held" : "routed";
+        object["members"] = std::move(members);
+    }
+    if (!stats.note.empty()) object["note"] = stats.note;
+    return object;
 }
 
 double as_double(std::uint64_t value) { return static_cast<double>(value); }
@@ -84,9 +101,9 @@ void add_endpoint(Page& page, const ports::EndpointStats& stats) {
 json::object DaemonSource::status() {
     const auto snapshot = follower_.snapshot();
     json::array endpoints;
-    for (const auto& stats : follower_.endpoints()) {
-        const auto cluster = snapshot->figures.find(stats.cluster);
-        endpoints.push_back(to_json(stats, cluster == snapshot->figures.end() ? nullptr : &cluster->second));
+    for (const EndpointView& endpoint : follower_.endpoints()) {
+        const auto cluster = snapshot->figures.find(endpoint.config.cluster);
+        endpoints.push_back(to_json(endpoint, cluster == snapshot->figures.end() ? nullptr : &cluster->second));
     }
     for (const auto& [name, reason] : follower_.unopened()) {
         endpoints.push_back({{"name", name}, {"state", "not open"}, {"reason", reason}});
@@ -95,27 +112,25 @@ json::object DaemonSource::status() {
             {"pid", ::getpid()},
             {"started_at", base::format_time(started_at_)},
             {"clusters", snapshot->clusters},
-            {"endpoints", std::move(endpoints)}};
+            {"endpoints", std::move(endpoints)},
+            {"channels", channels_.status()}};
 }
 
 base::Result<bool> DaemonSource::event(const ports::ExternalEvent& event) {
-    if (!follower_.snapshot()->figures.contains(event.cluster)) {
+    const auto unknown = [&] {
         return base::fail(base::ErrorKind::NotFound, "the daemon follows no cluster '{}'", event.cluster);
-    }
+    };
+    if (!follower_.snapshot()->figures.contains(event.cluster)) return unknown();
     {
+        const auto now = base::MonoTime(std::chrono::steady_clock::now().time_since_epoch());
         const std::lock_guard guard(limit_mutex_);
-        const base::MonoTime now(std::chrono::steady_clock::now().time_since_epoch());
         if (!limit_.allow(event.source, now)) return false;
     }
-    return base::fail(base::ErrorKind::NotSupported, "this daemon does not take events yet");
+    if (!follower_.tell(event)) return unknown();
+    return true;
 }
 
-base::Status DaemonSource::switchover(const ports::SwitchoverRequest& request) {
-    if (!follower_.snapshot()->figures.contains(request.cluster)) {
-        return base::fail(base::ErrorKind::NotFound, "the daemon follows no cluster '{}'", request.cluster);
-    }
-    return base::fail(base::ErrorKind::NotSupported, "this daemon does not take switchovers yet");
-}
+base::Status DaemonSource::switchover(const ports::SwitchoverRequest& request) { return follower_.switchover(request); }
 
 std::string DaemonSource::metrics() {
     Page page;
@@ -133,7 +148,8 @@ std::string DaemonSource::metrics() {
                      seconds(usage.ru_utime) + seconds(usage.ru_stime));
     }
     add_clusters(page, *follower_.snapshot());
-    for (const auto& stats : follower_.endpoints()) add_endpoint(page, stats);
+    for (const EndpointView& endpoint : follower_.endpoints()) add_endpoint(page, endpoint.stats);
+    channels_.add_metrics(page);
     return page.render();
 }
 

@@ -6,14 +6,15 @@
 
 #include "api/api.hpp"
 #include "api/event.hpp"
+#include "app/serve_channels.hpp"
 #include "app/serve_follower.hpp"
 
 namespace signalbox::app {
 
 class DaemonSource final : public api::Source {
   public:
-    DaemonSource(const Follower& follower, ports::Journal& journal, base::WallTime started_at)
-        : follower_(follower), journal_(journal), started_at_(started_at) {}
+    DaemonSource(Follower& follower, Channels& channels, ports::Journal& journal, base::WallTime started_at)
+        : follower_(follower), channels_(channels), journal_(journal), started_at_(started_at) {}
 
     base::json::object status() override;
     std::string metrics() override;
@@ -22,10 +23,12 @@ class DaemonSource final : public api::Source {
     }
     base::Result<bool> event(const ports::ExternalEvent& event) override;
     base::Status switchover(const ports::SwitchoverRequest& request) override;
+    base::Status acknowledge_channel(const std::string& channel) override { return channels_.acknowledge(channel); }
     void count_reload(bool good) { ++(good ? reloads_ : reloads_failed_); }
 
   private:
-    const Follower& follower_;
+    Follower& follower_;
+    Channels& channels_;
     ports::Journal& journal_;
     const base::WallTime started_at_;
     std::mutex limit_mutex_;

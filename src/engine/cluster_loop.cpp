@@ -246,6 +246,7 @@ void ClusterLoop::note(const clusters::Record& record, MonoTime now, WallTime wa
         current_.routed = now;
         current_.held_ms = record.data.at("held_ms").to_number<double>();
         failovers_.push_back(std::exchange(current_, {}));
+        append({"failover", record.epoch, failovers_.back().to_json()}, wall);
         ++failover_count_;
         if (failovers_.size() > failovers_max) failovers_.pop_front();
     } else if (kind == "alarm") {

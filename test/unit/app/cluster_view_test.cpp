@@ -16,12 +16,12 @@ json::array clusters(bool held) {
                             : R"([{"name": "orders", "state": "following", "epoch": 4, "writer": "b", "held": false,
         "hold_since": null, "position": "0-1-7", "alarms": [],
         "members": [{"name": "b", "address": "10.0.0.2:3306", "role": "writer", "answers": true, "last_answer_ms": 12.4,
-            "rtt_ms": 0.61, "lag_ms": null, "version": "10.11", "history": "0-1-7", "failure": null, "sources": [],
-            "findings": [{"check": "answers", "passed": true, "text": "answers"}]},
+            "probe_rtt_ms": 0.61, "lag_ms": null, "version": "10.11", "history": "0-1-7", "failure": null, "sources": [],
+            "checks": [{"check": "answers", "passed": true, "text": "answers"}]},
           {"name": "a", "address": "10.0.0.1:3306", "role": "unknown", "answers": false, "last_answer_ms": 912.0,
-            "rtt_ms": null, "lag_ms": null, "version": "10.11", "history": "0-1-6", "failure": "timed out",
+            "probe_rtt_ms": null, "lag_ms": null, "version": "10.11", "history": "0-1-6", "failure": {"kind": "timed out", "code": 0, "text": "no answer"},
             "sources": [{"address": "10.0.0.2:3306", "io_running": false}],
-            "findings": [{"check": "answers", "passed": false, "text": "does not answer: timed out"}]}],
+            "checks": [{"check": "answers", "passed": false, "text": "does not answer: timed out"}]}],
         "failovers": [{"detected_at": "2026-01-02T03:04:05Z", "from": "a", "to": "b", "routed_ms": 41.25}]}])")
         .as_array();
 }
