@@ -123,7 +123,7 @@ Task<void> Shard::deliver_cancel(std::shared_ptr<Session> session, wire::postgre
     const std::string packet = wire::postgres::build_cancel(key);
     const auto targets = cancel_targets(*session, key);
     for (const CancelTarget& target : targets) {
-        if (session->client_gone && stopping_) co_return;
+        if (stopping_) co_return;
         co_await send_cancel(target, packet);
     }
 }

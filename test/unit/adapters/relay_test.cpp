@@ -305,5 +305,27 @@ TEST_F(RelayTest, many_held_clients_are_all_released) {
     EXPECT_EQ(fence(2).result.sessions_closed, 300U);
 }
 
+TEST_F(RelayTest, a_thousand_held_clients_get_their_writer_within_seconds_of_its_coming) {
+    const auto address = open(60s, 1000);
+    std::vector<Peer> clients;
+    for (int i = 0; i < 1000; ++i) clients.push_back(Peer::connect_to(address));
+    ASSERT_TRUE(eventually([&] { return stats().held == 1000; }));
+    std::vector<Peer> members;
+    std::thread server([&] {
+        for (int i = 0; i < 1000; ++i) {
+            members.push_back(a_.accept());
+            members.back().send(greeting(1));
+        }
+    });
+    const auto start = std::chrono::steady_clock::now();
+    relay_.route("c", 1, "a", a_.address);
+    for (const Peer& client : clients) EXPECT_EQ(client.receive(greeting(1).size()), greeting(1));
+    const auto took = std::chrono::steady_clock::now() - start;
+    server.join();
+    EXPECT_LT(took, 5s);
+    RecordProperty("released_ms", static_cast<int>(took / 1ms));
+    EXPECT_TRUE(eventually([&] { return stats().released == 1000; }));
+}
+
 }  // namespace
 }  // namespace signalbox::relay
