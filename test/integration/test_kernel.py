@@ -49,12 +49,18 @@ def connected(host, to, address=ENDPOINT):
 
 
 def settled(host, to, address=ENDPOINT):
-    """A connection to the server of that name, as soon as there is a route."""
+    """A connection to the server of that name, as soon as one is led there."""
     def attempt():
+        client = None
         try:
-            return connected(host, to, address)
-        except ConnectionRefusedError:
-            return None
+            client = host.connect(address)
+            if greeted(client) == to:
+                return client
+        except ConnectionError:
+            pass
+        if client:
+            client.close()
+        return None
     return wait_for(attempt, what=f"a route to {to}")
 
 
@@ -202,6 +208,29 @@ def test_no_packet_in_mid_stream_reaches_the_new_writer(world):
     assert not b.clients
 
 
+def test_a_client_may_come_back_from_the_same_port_at_once(world):
+    driver, _, _ = routed(world)
+    settled(world.client, "a").close()
+
+    def from_one_port():
+        with world.client.inside():
+            client = socket.socket()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            client.bind(("10.7.1.2", 20_000))
+            client.settimeout(3)
+            client.connect(ENDPOINT)
+        return client
+
+    first = from_one_port()
+    assert greeted(first) == "a"
+    driver.fence("shop", 2)
+    assert is_reset(first)
+    first.close()
+    driver.say(f"route shop 2 m-b {TO_B}")
+    settled(world.client, "b").close()
+    assert greeted(from_one_port()) == "b"
+
+
 def test_a_syn_under_way_at_the_fence_goes_to_the_new_writer_or_nowhere(world):
     driver, a, b = routed(world)
     settled(world.client, "a")
@@ -336,7 +365,7 @@ def test_a_reader_that_leaves_loses_its_flows_and_a_draining_one_keeps_them(worl
     driver.say(f"readers shop r m-a={TO_A}=100")
     client = settled(world.client, "a", READERS)
     driver.say(f"readers shop r m-a={TO_A}=100=draining m-b={TO_B}=100")
-    wait_for(lambda: greeted(world.client.connect(READERS)) == "b", what="the other reader")
+    settled(world.client, "b", READERS).close()
     for _ in range(20):
         connected(world.client, "b", READERS).close()
     echo(client)
@@ -352,24 +381,14 @@ def test_a_fence_ends_reader_flows_on_the_former_writer_too(world):
     driver.say(f"readers shop r m-a={TO_A}=1")
     on_writer = settled(world.client, "a", READERS)
     driver.say(f"readers shop r m-a={TO_A}=1 m-b={TO_B}=100")
-    on_other = settled_on(world.client, "b", READERS)
+    on_other = settled(world.client, "b", READERS)
     settled(world.client, "a").close()
     _, _, result = driver.fence("shop", 2)
     assert is_reset(on_writer)
     echo(on_other)
     assert "10.7.2.1:" in str(result["sessions"]["m-a"])
     driver.say(f"readers shop r m-a={TO_A}=1")
-    wait_for(lambda: greeted(world.client.connect(READERS)) == "a", what="the former writer as a reader")
-
-
-def settled_on(host, name, address):
-    def attempt():
-        client = host.connect(address)
-        if greeted(client) == name:
-            return client
-        client.close()
-        return None
-    return wait_for(attempt, what=f"a flow to {name}")
+    settled(world.client, "a", READERS)
 
 
 def test_clients_on_the_same_host_are_served_and_fenced(world):
