@@ -44,9 +44,10 @@ struct DnsEndpoints::Impl {
 
     DnsOptions options;
     mutable std::mutex mutex;
-    std::map<std::string, WriterTraffic> traffic;                                               // by cluster
-    std::map<std::string, Opened> opened;                                                       // by endpoint
-    std::map<std::pair<std::string, std::string>, std::vector<routing::ReaderTarget>> readers;  // by cluster, endpoint
+    std::map<std::string, WriterTraffic> traffic;  // by cluster
+    std::map<std::string, Opened> opened;          // by endpoint
+    // By cluster and endpoint. Kept when one is closed: a set is told when it changes, not when an endpoint opens.
+    std::map<std::pair<std::string, std::string>, std::vector<routing::ReaderTarget>> readers;
     Server server;  // last: its thread ends before what its tasks use
 };
 
@@ -130,7 +131,6 @@ void DnsEndpoints::close(const std::string& endpoint) {
     const auto found = impl_->opened.find(endpoint);
     if (found == impl_->opened.end()) return;
     impl_->drop(found->second);
-    impl_->readers.erase({found->second.config.cluster, endpoint});
     impl_->opened.erase(found);
 }
 

@@ -14,7 +14,6 @@ namespace signalbox::targetgroup {
 namespace {
 
 using base::ErrorKind;
-using base::fail;
 using routing::Role;
 using routing::WriterTraffic;
 
@@ -83,7 +82,8 @@ struct TargetGroups::Impl {
     std::uint64_t generation = 0;                  // of goals, over all groups
     std::map<std::string, WriterTraffic> traffic;  // by cluster, for groups that are opened later, too
     std::map<std::string, Opened> opened;
-    std::map<std::pair<std::string, std::string>, Readers> readers;  // by cluster and endpoint
+    // By cluster and endpoint. Kept when one is closed: a set is told when it changes, not when an endpoint opens.
+    std::map<std::pair<std::string, std::string>, Readers> readers;
 };
 
 Goal TargetGroups::Impl::goal_of(const Opened& one) {
@@ -158,7 +158,6 @@ void TargetGroups::close(const std::string& endpoint) {
         const auto found = impl_->opened.find(endpoint);
         if (found == impl_->opened.end()) return;
         group = std::move(found->second.group);
-        impl_->readers.erase({found->second.config.cluster, endpoint});
         impl_->opened.erase(found);
     }
     group.reset();

@@ -307,6 +307,9 @@ TEST_F(DnsEndpointsTest, several_endpoints_share_an_address_and_each_can_go) {
     EXPECT_EQ(dig("ro.db.example NS +short"), "ns.ro.db.example.\n");
     plane_->close("ro");
     EXPECT_THAT(dig("ro.db.example"), HasSubstr("REFUSED"));
+    open(config("ro", "ro.db.example", routing::Role::Reader));
+    EXPECT_EQ(dig("ro.db.example +short"), "10.0.0.2\n") << "its set is what it was: nobody tells it again";
+    plane_->close("ro");
     ASSERT_EQ(plane_->stats().size(), 1U);
     EXPECT_EQ(plane_->stats()[0].accepted, 1U);
     EXPECT_THAT(plane_->stats()[0].note, IsEmpty());
