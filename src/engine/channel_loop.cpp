@@ -77,7 +77,7 @@ const std::string& channel_of(const ChannelEvent& event) {
 }
 
 Verdict judge(clusters::Engine engine, const std::string& position, bool shared, const std::string& history) {
-    if (position.empty() || history.empty()) return {};
+    if (history.empty() || (position.empty() && engine == clusters::Engine::PostgreSql)) return {};
     const bool filtered = shared && engine == clusters::Engine::MariaDb;
     const auto have = clusters::Position::parse(engine, filtered ? of_known_domains(position, history) : position);
     const auto known = clusters::Position::parse(engine, history);

@@ -27,8 +27,8 @@ using ChannelEvent = std::variant<channels::Observation, ports::ChannelRestarted
 const std::string& channel_of(const ChannelEvent& event);
 
 // Whether `position` is part of `history`, both texts of the engine. `shared`: the position may hold what is not of
-// this cluster; MariaDB's domains that the history does not know are then left out. Unknown, if either is empty or
-// can't be read.
+// this cluster; MariaDB's domains that the history does not know are then left out. A replica that has nothing yet has
+// nothing that the writer lacks. Unknown, if there is no history, or either can't be read.
 channels::Verdict judge(clusters::Engine engine, const std::string& position, bool shared, const std::string& history);
 
 class ChannelLoop {

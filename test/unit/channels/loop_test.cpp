@@ -49,9 +49,14 @@ TEST(Judge, tells_whether_the_writer_has_more) {
 }
 
 TEST(Judge, knows_nothing_from_nothing) {
-    EXPECT_EQ(judge(Engine::MariaDb, "", false, "0-1-1").is, Is::Unknown);
+    EXPECT_EQ(judge(Engine::PostgreSql, "", false, "1@0/5000").is, Is::Unknown);
     EXPECT_EQ(judge(Engine::MariaDb, "0-1-1", false, "").is, Is::Unknown);
     EXPECT_EQ(judge(Engine::MariaDb, "what", false, "0-1-1").is, Is::Unknown);
+}
+
+TEST(Judge, a_replica_that_has_nothing_yet_has_nothing_that_the_writer_lacks) {
+    EXPECT_EQ(judge(Engine::MariaDb, "", false, "0-1-1").is, Is::Contained);
+    EXPECT_TRUE(judge(Engine::MariaDb, "", false, "0-1-1").writer_has_more);
 }
 
 class FakeProbes final : public ports::ChannelProbes {

@@ -111,6 +111,7 @@ TEST(Replica, that_an_operator_stopped_stays_stopped_over_every_switch) {
     Bench bench = following();
     bench.see(stopped());
     EXPECT_EQ(bench.machine.state(), State::Stopped);
+    EXPECT_THAT(bench.records(), ElementsAre("channel-stopped", "alarm")) << "stopped, not broken";
     EXPECT_NE(bench.alarm("channel-stopped"), "");
     for (std::uint64_t epoch = 2; epoch < 5; ++epoch) {
         bench.unroute();
@@ -342,6 +343,41 @@ TEST(Replica, is_left_alone_while_there_is_no_writer) {
     EXPECT_EQ(bench.machine.state(), State::Waiting);
     EXPECT_EQ(bench.restarts(), 0);
     EXPECT_THAT(bench.records(), Not(Contains("alarm")));
+}
+
+TEST(Replica, waits_for_a_writer_from_wherever_it_is) {
+    Bench bench = following();
+    bench.unroute();
+    EXPECT_EQ(bench.machine.state(), State::Waiting);
+    bench.route(2, "b", Verdict{});
+    EXPECT_EQ(bench.machine.state(), State::Checking);
+    bench.unroute();
+    EXPECT_EQ(bench.machine.state(), State::Waiting);
+    bench.route(3, "a", Verdict{});
+    bench.see(connecting(), missing());
+    bench.now += 1ms;
+    bench.judge(missing());
+    ASSERT_EQ(bench.machine.state(), State::Diverged);
+    bench.unroute();
+    EXPECT_EQ(bench.machine.state(), State::Waiting);
+    EXPECT_NE(bench.alarm("channel-diverged"), "") << "nobody has said that it is over";
+}
+
+TEST(Replica, that_was_led_elsewhere_while_it_read_is_unfit_at_once) {
+    Bench bench = following();
+    auto elsewhere = reading(3);
+    elsewhere.source = {"10.0.1.5", 3306};
+    bench.see(elsewhere);
+    EXPECT_EQ(bench.machine.state(), State::Unfit);
+}
+
+TEST(Replica, that_goes_apart_while_it_reads_is_told_of) {
+    Bench bench = following();
+    bench.see(reading(3), missing());
+    bench.now += 1ms;
+    bench.judge(missing());
+    EXPECT_EQ(bench.machine.state(), State::Diverged);
+    EXPECT_EQ(bench.restarts(), 0);
 }
 
 TEST(Replica, on_a_quiet_cluster_is_not_restarted_because_the_daemon_was) {

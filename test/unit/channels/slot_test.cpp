@@ -178,6 +178,52 @@ TEST(Slot, that_lost_its_wal_is_told_of) {
     EXPECT_THAT(bench.alarm("slot-lost"), HasSubstr("0/5000"));
 }
 
+Bench half_dead() {
+    Bench bench = read_from();
+    bench.pass(6s);
+    bench.see(slot_at(0x4000, 0x5000), Verdict{});
+    return bench;
+}
+
+TEST(Slot, waits_for_a_writer_from_wherever_it_is) {
+    Bench bench = read_from();
+    bench.unroute();
+    EXPECT_EQ(bench.machine.state(), State::Waiting);
+    bench.route(2, "b", Verdict{});
+    EXPECT_EQ(bench.machine.state(), State::Checking);
+    bench.unroute();
+    EXPECT_EQ(bench.machine.state(), State::Waiting);
+    bench.route(3, "a", Verdict{});
+    bench.see(no_slot(0x9000, 3), Verdict{});
+    ASSERT_EQ(bench.machine.state(), State::Missing);
+    bench.unroute();
+    EXPECT_EQ(bench.machine.state(), State::Waiting);
+    Bench dead = half_dead();
+    ASSERT_EQ(dead.machine.state(), State::HalfDead);
+    dead.unroute();
+    EXPECT_EQ(dead.machine.state(), State::Waiting);
+}
+
+TEST(Slot, is_looked_for_on_every_new_writer) {
+    Bench bench = read_from();
+    bench.route(2, "b", Verdict{});
+    EXPECT_EQ(bench.machine.state(), State::Checking);
+    Bench dead = half_dead();
+    dead.route(2, "b", Verdict{});
+    EXPECT_EQ(dead.machine.state(), State::Checking);
+}
+
+TEST(Slot, of_a_half_dead_reader_that_goes_away_or_is_dropped_is_told_as_what_it_is) {
+    Bench gone = half_dead();
+    gone.see(slot_at(0x4000, 0x5000, false), Verdict{});
+    EXPECT_EQ(gone.machine.state(), State::Checking);
+    Bench dropped = half_dead();
+    dropped.actions.clear();
+    dropped.see(no_slot(0x5100, 1), Verdict{});
+    EXPECT_EQ(dropped.machine.state(), State::Missing);
+    EXPECT_THAT(dropped.records(), ElementsAre("slot-missing", "alarm", "alarm-cleared"));
+}
+
 TEST(Slot, is_stored_at_most_once_a_second_while_nothing_is_wrong) {
     Bench bench = read_from();
     for (std::uint64_t i = 1; i <= 100; ++i) {
