@@ -11,9 +11,10 @@ import socket
 import subprocess
 import tempfile
 
-from lab_fixture import wait_for
+from lab_fixture import ROOT, SIGNALBOX, wait_for
 
-TOOL = os.environ["SIGNALBOX_PROBE_TOOL"]
+TOOL = os.environ.get("SIGNALBOX_PROBE_TOOL") or os.path.join(os.path.dirname(SIGNALBOX), "test/probe_tool")
+MYSQL_ROOT = os.environ.get("SIGNALBOX_MYSQL_ROOT") or os.path.join(ROOT, "build/mysql-root")
 
 
 def _die_with_parent():
@@ -110,6 +111,28 @@ class MariaDb(Server):
         rows = self.try_sql(text)
         assert rows is not None, self.error
         return rows
+
+
+class MySql(Server):
+    """The server of tools/mysql-root, run by its own loader."""
+
+    def __init__(self, server_id=1, *options):
+        super().__init__("root")
+        self.data = os.path.join(self.dir, "data")
+        self.socket = os.path.join(self.dir, "s")
+        command = [f"{MYSQL_ROOT}/usr/lib64/ld-linux-x86-64.so.2", "--library-path",
+                   f"{MYSQL_ROOT}/usr/lib/x86_64-linux-gnu:{MYSQL_ROOT}/usr/lib/mysql/private", f"{MYSQL_ROOT}/usr/sbin/mysqld",
+                   "--no-defaults", "--user=root", f"--datadir={self.data}", f"--lc-messages-dir={MYSQL_ROOT}/usr/share/mysql",
+                   f"--character-sets-dir={MYSQL_ROOT}/usr/share/mysql/charsets", f"--plugin-dir={MYSQL_ROOT}/usr/lib/mysql/plugin",
+                   "--secure-file-priv=NULL", "--innodb-buffer-pool-size=64M"]
+        self._run(*command, "--initialize-insecure")
+        self._start(*command, f"--socket={self.socket}", f"--port={self.port}", "--bind-address=127.0.0.1", "--mysqlx=OFF",
+                    f"--server-id={server_id}", "--gtid-mode=ON", "--enforce-gtid-consistency=ON", "--skip-name-resolve",
+                    f"--pid-file={self.dir}/pid", *options)
+        wait_for(lambda: self.alive() and self.try_sql("SELECT 1") is not None, 60, "mysqld answers")
+
+    try_sql = MariaDb.try_sql
+    sql = MariaDb.sql
 
 
 class Postgres(Server):
