@@ -20,6 +20,8 @@ constexpr auto calm_pause = 25ms;
 constexpr int starts_before_clone = 2;
 // A reader that takes longer than this to start, or to receive again, is no reader.
 constexpr auto start_timeout = 30s;
+constexpr auto receive_timeout = 15s;
+constexpr auto receive_interval = 1s;
 
 std::string random_secret() {
     unsigned char bytes[16];
@@ -166,6 +168,23 @@ void Cluster::reconcile(std::size_t index) {
             runtime.start_after = Clock::now() + 500ms;
         }
     }
+    if (runtime.attached && writer_is_up) keep_receiving(index);
+}
+
+// A reader that has a healthy writer in reach and can't receive from it holds something that the writer lacks.
+void Cluster::keep_receiving(std::size_t index) {
+    auto& runtime = members_[index];
+    const auto now = Clock::now();
+    if (now < runtime.look_again) return;
+    runtime.look_again = now + receive_interval;
+    const auto& writer = members_[writer_];
+    const bool should = runtime.phase == Phase::Up && !runtime.server->paused() && reachable(runtime) &&
+                        reachable(writer) && writer.health->healthy() && runtime.server->ready();
+    if (!should || runtime.server->receiving()) runtime.received = now;
+    if (now - runtime.received < receive_timeout) return;
+    log_.line("{}: has received nothing for {}", runtime.server->name(), base::format_duration(receive_timeout));
+    if (const auto status = clone_anew(index); !status)
+        log_.line("{}: {}", runtime.server->name(), status.error().text());
 }
 
 void Cluster::notice_end(std::size_t index) {
@@ -339,6 +358,7 @@ base::Status Cluster::attach(std::size_t index) {
     acknowledgers_.insert(index);
     SB_CHECK(server.follow(writers_source()));
     runtime.attached = true;
+    runtime.received = Clock::now();
     log_.line("{}: follows {}", server.name(), members_[writer_].server->name());
     return {};
 }

@@ -80,6 +80,8 @@ class Cluster {
         int failed_starts = 0;
         Clock::time_point start_after{};
         Clock::time_point started{};
+        Clock::time_point received{};  // when it was last seen to receive
+        Clock::time_point look_again{};
     };
     struct Received {
         std::size_t index = 0;
@@ -103,6 +105,7 @@ class Cluster {
     void start_again(std::size_t index);
     void finish_rejoin(std::size_t index);
     void finish_start(std::size_t index);
+    void keep_receiving(std::size_t index);
     void reopen_writer();
     void keep_acknowledgement();
     void keep_reader_name();

@@ -100,8 +100,9 @@ base::Status Lab::bring_up_clusters(base::Duration timeout, const std::function<
     const std::string data = directory_ + "/data";
     SB_TRY(auto authority, CertificateAuthority::create(directory_ + "/ca.pem"));
     for (const auto& cluster : spec_.clusters) {
-        // A PostgreSQL cluster has an identity of its own, which its data directory is born with.
-        const auto key = cluster.engine == "postgresql" ? "cluster-" + cluster.name : cluster.engine;
+        // A PostgreSQL cluster's data directory is born with an identity of its own, and MySQL clusters may differ in
+        // their programs.
+        const auto key = cluster.engine == "mariadb" ? cluster.engine : "cluster-" + cluster.name;
         auto& engine = engines_[key];
         if (engine) continue;
         SB_TRY(engine, make_engine(cluster, data + "/" + key, reaper_));
@@ -119,7 +120,7 @@ base::Status Lab::bring_up_clusters(base::Duration timeout, const std::function<
                 authority.issue({member.name + ".lab", cluster.name + ".cluster.lab", cluster.name + ".reader.lab"},
                                 network_.node(member.name)->address, directory));
         }
-        auto& engine = engines_[cluster.engine == "postgresql" ? "cluster-" + cluster.name : cluster.engine];
+        auto& engine = engines_[cluster.engine == "mariadb" ? cluster.engine : "cluster-" + cluster.name];
         clusters_.push_back(
             std::make_unique<Cluster>(cluster, *engine, data, number, network_, reaper_, names_, events_, log_));
         number += static_cast<unsigned>(cluster.members.size());

@@ -1,10 +1,9 @@
 #include "lab/mariadb.hpp"
 
 #include <filesystem>
-#include <unistd.h>
 
-#include "adapters/mysql/client.hpp"
 #include "lab/gtid.hpp"
+#include "lab/mysql_family.hpp"
 
 namespace signalbox::lab {
 
@@ -15,42 +14,17 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr auto install_timeout = 120s;
-constexpr auto statement_timeout = 5s;
 
 // The same for the template and the servers: a log file of another size would be made anew at the first start.
 const std::vector<std::string> engine_options = {"--innodb-log-file-size=32M", "--innodb-flush-method=fsync",
                                                  "--innodb-use-native-aio=0"};
 
-class MariadbPulse : public Pulse {
+class Mariadb : public MysqlFamily {
   public:
-    explicit MariadbPulse(mysql::ConnectParams params) : params_(std::move(params)) {}
-    bool ask(base::Duration timeout) override {
-        return client_.connected() && client_.query("SELECT 1", timeout).has_value();
-    }
-    bool connect(base::Duration timeout) override { return client_.connect(params_, timeout).has_value(); }
-    void close() override { client_.close(); }
+    Mariadb(Setup setup, unsigned server_id, const std::string& template_directory, const std::string& account)
+        : MysqlFamily(std::move(setup), template_directory, account), server_id_(server_id) {}
 
-  private:
-    mysql::ConnectParams params_;
-    mysql::Client client_;
-};
-
-class Mariadb : public Member {
-  public:
-    Mariadb(Setup setup, unsigned server_id, std::string template_directory, std::string account)
-        : Member(std::move(setup)),
-          server_id_(server_id),
-          template_(std::move(template_directory)),
-          account_(std::move(account)) {}
-
-    base::Status make_data() override { return copy_template(template_, setup_.directory + "/db", account_); }
     base::Status start(Recovery recovery) override;
-    bool ready() override;
-    base::Status create_accounts(const ClusterSpec& spec) override;
-    std::unique_ptr<Pulse> make_pulse() const override;
-    // From the empty directory and the whole binary log of the writer, which a lab never purges.
-    base::Status start_afresh() override { return make_data(); }
-
     base::Status open(bool alone) override;
     base::Status acknowledge_alone(bool alone) override;
     base::Result<Position> written() override;
@@ -66,76 +40,35 @@ class Mariadb : public Member {
     std::string shown_position() const override;
 
   protected:
-    void disconnect() override { client_.close(); }
+    std::string take_writes() const override {
+        return "SET GLOBAL rpl_semi_sync_slave_enabled=0; SET GLOBAL read_only=0; ";
+    }
 
   private:
     std::vector<std::string> command(Recovery recovery) const;
-    std::string socket() const { return setup_.directory + "/server.sock"; }
-    mysql::ConnectParams local() const;
-    base::Result<mysql::ResultSet> query(const std::string& sql, base::Duration timeout = statement_timeout);
-    base::Status execute(const std::string& statements, base::Duration timeout = statement_timeout);
-    base::Result<std::string> value(const std::string& expression);
 
     unsigned server_id_;
-    std::string template_;
-    std::string account_;
-    mysql::Client client_;
 };
 
-mysql::ConnectParams Mariadb::local() const {
-    return {.host = {},
-            .port = 0,
-            .unix_socket = socket(),
-            .user = "root",
-            .password = {},
-            .database = {},
-            .tls_ca_file = {}};
-}
-
 std::vector<std::string> Mariadb::command(Recovery recovery) const {
-    const auto& directory = setup_.directory;
-    std::vector<std::string> argv = {
-        "mariadbd",
-        "--no-defaults",
-        "--user=" + account_,
-        "--datadir=" + directory + "/db",
-        "--socket=" + socket(),
-        "--pid-file=" + directory + "/server.pid",
-        "--port=" + std::to_string(default_port("mariadb")),
-        "--bind-address=0.0.0.0",
-        "--ssl-ca=" + directory + "/ca.pem",
-        "--ssl-cert=" + directory + "/server.pem",
-        "--ssl-key=" + directory + "/server.key",
-        "--server-id=" + std::to_string(server_id_),
-        "--report-host=" + name(),
-        "--log-bin=binlog",
-        "--relay-log=relay",
-        "--log-slave-updates",
-        "--gtid-strict-mode=1",
-        "--binlog-format=ROW",
-        "--sync-binlog=1",
-        "--innodb-flush-log-at-trx-commit=1",
-        "--read-only=1",
-        "--skip-slave-start",
-        "--skip-name-resolve",
-        "--slave-net-timeout=3",
-        "--rpl-semi-sync-slave-enabled=1",
-        "--rpl-semi-sync-master-enabled=0",
-        "--rpl-semi-sync-master-wait-point=AFTER_SYNC",
-        "--rpl-semi-sync-master-timeout=18446744073709551615",
-        "--rpl-semi-sync-master-wait-no-slave=1",
-        "--innodb-buffer-pool-size=32M",
-        "--innodb-buffer-pool-load-at-startup=0",
-        "--innodb-buffer-pool-dump-at-shutdown=0",
-        "--aria-pagecache-buffer-size=2M",
-        "--key-buffer-size=1M",
-        "--performance-schema=0",
-        "--max-connections=600",
-        "--max-connect-errors=4294967295",
-        "--table-open-cache=400",
-        "--thread-cache-size=32",
-        "--character-set-server=utf8mb4",
-    };
+    std::vector<std::string> argv = {"mariadbd", "--no-defaults"};
+    const auto common = common_options(server_id_);
+    argv.insert(argv.end(), common.begin(), common.end());
+    for (const char* option : {
+             "--log-slave-updates",
+             "--binlog-format=ROW",
+             "--gtid-strict-mode=1",
+             "--skip-slave-start",
+             "--slave-net-timeout=3",
+             "--rpl-semi-sync-slave-enabled=1",
+             "--rpl-semi-sync-master-enabled=0",
+             "--rpl-semi-sync-master-wait-point=AFTER_SYNC",
+             "--rpl-semi-sync-master-timeout=18446744073709551615",
+             "--rpl-semi-sync-master-wait-no-slave=1",
+             "--aria-pagecache-buffer-size=2M",
+             "--performance-schema=0",
+         })
+        argv.emplace_back(option);
     argv.insert(argv.end(), engine_options.begin(), engine_options.end());
     // Transactions that the binary log holds but the engine had not committed are rolled back, since no reader
     // acknowledged them.
@@ -148,61 +81,6 @@ base::Status Mariadb::start(Recovery recovery) {
     std::filesystem::remove(socket(), ignored);
     setup_.log.line("{}: starting, recovering as a {}", name(), recovery == Recovery::AsWriter ? "writer" : "reader");
     return spawn(command(recovery), "");
-}
-
-bool Mariadb::ready() {
-    if (!alive() || paused()) return false;
-    if (client_.connected()) return true;
-    if (::access(socket().c_str(), F_OK) != 0) return false;
-    return client_.connect(local(), 500ms).has_value();
-}
-
-base::Result<mysql::ResultSet> Mariadb::query(const std::string& sql, base::Duration timeout) {
-    if (!ready()) return fail(ErrorKind::Unavailable, "{}: takes no connection on {}", name(), socket());
-    auto result = client_.query(sql, timeout);
-    if (!result) return base::in_context(result.error(), name());
-    return result;
-}
-
-base::Status Mariadb::execute(const std::string& statements, base::Duration timeout) {
-    if (!ready()) return fail(ErrorKind::Unavailable, "{}: takes no connection on {}", name(), socket());
-    const auto result = client_.query_all(statements, timeout);
-    if (!result) return base::in_context(result.error(), name());
-    return {};
-}
-
-base::Result<std::string> Mariadb::value(const std::string& expression) {
-    SB_TRY(const auto result, query("SELECT " + expression + " AS v"));
-    const auto cell = result.cell("v");
-    if (!cell) return fail(ErrorKind::Unavailable, "{}: {} is NULL", name(), expression);
-    return *cell;
-}
-
-base::Status Mariadb::create_accounts(const ClusterSpec& spec) {
-    std::string sql = "SET GLOBAL rpl_semi_sync_slave_enabled=0; SET GLOBAL read_only=0; ";
-    for (const auto& database : spec.databases) sql += fmt::format("CREATE DATABASE `{}`; ", database);
-    sql += fmt::format("CREATE USER '{0}'@'%' IDENTIFIED BY '{1}'; GRANT REPLICATION SLAVE ON *.* TO '{0}'@'%'; ",
-                       replication_user, setup_.secrets.replication_password);
-    sql += fmt::format("CREATE USER '{}'@'%' IDENTIFIED BY '{}'; ", health_user, setup_.secrets.health_password);
-    SB_CHECK(execute(sql, 20s));
-    for (const auto& user : spec.users) {
-        SB_CHECK(execute(fmt::format("CREATE USER '{}'@'%' IDENTIFIED BY '{}'", user.name, user.password)));
-        for (const auto& grant : user.grants)
-            if (const auto status = execute(fmt::format("GRANT {} TO '{}'@'%'", grant, user.name)); !status)
-                return base::in_context(
-                    status.error(), fmt::format("cluster '{}', user '{}', grant '{}'", spec.name, user.name, grant));
-    }
-    return {};
-}
-
-std::unique_ptr<Pulse> Mariadb::make_pulse() const {
-    return std::make_unique<MariadbPulse>(mysql::ConnectParams{.host = address(),
-                                                               .port = default_port("mariadb"),
-                                                               .unix_socket = {},
-                                                               .user = std::string(health_user),
-                                                               .password = setup_.secrets.health_password,
-                                                               .database = {},
-                                                               .tls_ca_file = {}});
 }
 
 base::Status Mariadb::open(bool alone) {

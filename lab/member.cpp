@@ -6,6 +6,7 @@
 #include <pwd.h>
 
 #include "lab/mariadb.hpp"
+#include "lab/mysql.hpp"
 #include "lab/postgres.hpp"
 
 namespace signalbox::lab {
@@ -29,6 +30,7 @@ base::Result<std::unique_ptr<Engine>> make_engine(const ClusterSpec& spec, const
     std::filesystem::create_directories(directory, error);
     if (error) return fail(ErrorKind::Unavailable, "{}: {}", directory, error.message());
     if (spec.engine == "postgresql") return make_postgres(spec, directory, reaper);
+    if (spec.engine == "mysql") return make_mysql(spec, directory, reaper);
     return make_mariadb(directory, reaper);
 }
 

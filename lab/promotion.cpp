@@ -230,6 +230,7 @@ void Cluster::repoint_readers() {
     on_each(readers, [&](std::size_t i) { outcomes[i] = members_[i].server->follow(writers_source()); });
     for (const auto i : readers) {
         members_[i].attached = outcomes[i].has_value();
+        members_[i].received = Clock::now();
         if (!outcomes[i]) log_.line("{}: {}", members_[i].server->name(), outcomes[i].error().text());
     }
 }

@@ -356,7 +356,13 @@ UserSpec SpecReader::read_user(Reader& at, const std::string& engine) {
 void SpecReader::read_cluster(Reader& at) {
     ClusterSpec cluster;
     cluster.name = at.need_name("name");
-    cluster.engine = at.word("engine", {"mariadb", "postgresql"}).value_or(cluster.engine);
+    cluster.engine = at.word("engine", {"mariadb", "mysql", "postgresql"}).value_or(cluster.engine);
+    if (cluster.engine == "mysql") {
+        const std::filesystem::path server = at.need_text("server");
+        if (!server.empty())
+            cluster.server =
+                std::filesystem::absolute(server.is_absolute() ? server : directory_ / server).lexically_normal();
+    }
     cluster.security_groups = group_names(at);
     cluster.databases = at.texts("databases");
     for (const auto& database : cluster.databases)

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/text.hpp"
 #include "base/time.hpp"
 #include "lab/ipv4.hpp"
 
@@ -88,8 +89,9 @@ struct UserSpec {
 
 struct ClusterSpec {
     std::string name;
-    std::string engine = "mariadb";
-    std::vector<HostSpec> members;  // the first one is the first writer
+    std::string engine = "mariadb";  // mariadb, mysql, postgresql
+    std::string server;              // mysql: the root directory that holds its programs; absolute
+    std::vector<HostSpec> members;   // the first one is the first writer
     std::vector<std::string> databases;
     std::vector<UserSpec> users;
     std::vector<std::string> security_groups;
@@ -134,6 +136,14 @@ const T* find_named(const std::vector<T>& items, const std::string& name) {
     for (const auto& item : items)
         if (item.name == name) return &item;
     return nullptr;
+}
+
+// Their names, for an error's text.
+template <typename T>
+std::string known_names(const std::vector<T>& items) {
+    std::vector<std::string> names;
+    for (const auto& item : items) names.push_back(item.name);
+    return names.empty() ? "none" : base::join(names, ", ");
 }
 
 }  // namespace signalbox::lab

@@ -86,5 +86,35 @@ clusters:
     EXPECT_THAT(text, Not(HasSubstr("secret")));
 }
 
+TEST(LabFile, each_engine_takes_its_own_form_of_grants) {
+    const auto cluster = [](const std::string& engine, const std::string& grant) {
+        return faults(
+            fmt::format("clusters:\n  - {{name: c, {}, members: [{{name: m, subnet: data-a}}], users: [{{name: u, "
+                        "password: p, grants: [\"{}\"]}}]}}\n",
+                        engine, grant));
+    };
+    EXPECT_EQ(cluster("engine: mariadb", "ALL ON orders.*"), "no fault");
+    EXPECT_THAT(cluster("engine: mariadb", "pg_monitor"), HasSubstr("PRIVILEGES ON WHAT"));
+    EXPECT_EQ(cluster("engine: postgresql", "pg_monitor"), "no fault");
+    EXPECT_EQ(cluster("engine: postgresql", "ALL ON DATABASE orders"), "no fault");
+    EXPECT_THAT(cluster("engine: postgresql", "ALL ON x; DROP ROLE y"), HasSubstr("pg_monitor"));
+    EXPECT_THAT(cluster("engine: oracle", "ALL ON x"), HasSubstr("engine"));
+    EXPECT_THAT(cluster("engine: mysql", "ALL ON x"), HasSubstr("server"));
+    EXPECT_EQ(cluster("engine: mysql, server: /x", "ALL ON x"), "no fault");
+}
+
+TEST(LabFile, a_target_group_is_a_node_with_a_port) {
+    const auto spec = parse("target_groups: [{name: nlb, subnet: data-a, port: 3306, drain: 2s, health_check: 0}]\n");
+    ASSERT_TRUE(spec) << spec.error().text();
+    const auto& group = spec->target_groups.front();
+    EXPECT_EQ(group.name, "nlb");
+    EXPECT_EQ(group.registration_delay, std::chrono::milliseconds(200));
+    EXPECT_EQ(group.drain, std::chrono::seconds(2));
+    EXPECT_EQ(group.health_check, base::Duration::zero());
+    EXPECT_THAT(faults("target_groups: [{name: nlb, subnet: data-a}]\n"), HasSubstr("port"));
+    EXPECT_THAT(faults("hosts: [{name: nlb, subnet: data-a}]\ntarget_groups: [{name: nlb, subnet: data-a, port: 1}]\n"),
+                HasSubstr("nlb"));
+}
+
 }  // namespace
 }  // namespace signalbox::lab
