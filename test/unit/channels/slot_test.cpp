@@ -117,6 +117,7 @@ TEST(Slot, that_was_dropped_without_a_switch_is_told_of) {
     Bench bench = read_from();
     bench.see(no_slot(0x5100, 1), Verdict{});
     EXPECT_NE(bench.alarm("slot-missing"), "");
+    EXPECT_THAT(bench.records(), ElementsAre("slot-missing", "alarm")) << "dropped, not merely left by its reader";
     bench.see(slot_at(0x5200, 0x5200), Verdict{});
     EXPECT_THAT(bench.alarm("slot-recreated"), HasSubstr("up to 0/5200"));
 }
