@@ -153,10 +153,12 @@ std::vector<ports::EndpointStats> DnsEndpoints::stats() const {
         stats.endpoint = endpoint;
         stats.cluster = one.config.cluster;
         stats.address = one.address;
+        // clang 14 captures no names of a structured binding.
+        const std::string& known_as = one.name;
         impl_->server.look(one.address, [&](const Zone& zone) {
-            const Name& name = zone.names.at(one.name);
+            const Name& name = zone.names.at(known_as);
             stats.accepted = name.queries;
-            if (name.targets.empty()) stats.note = one.name + " has no address at present";
+            if (name.targets.empty()) stats.note = known_as + " has no address at present";
         });
     }
     return all;
