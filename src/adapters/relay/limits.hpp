@@ -9,6 +9,10 @@ namespace signalbox::relay {
 
 constexpr std::size_t bulk_bytes = 128 << 10;
 constexpr int bursts_max = 16;  // bulk reads of one session before others get their turn
+// Misses in a row; then only what came soon after it fell asleep lets a shard try again.
+constexpr int spins_missed_max = 8;
+constexpr auto spin_contended = std::chrono::microseconds(10);  // a yield that took longer: others want the core
+constexpr auto spin_pause = std::chrono::milliseconds(5);       // after that
 constexpr auto hint_interval = std::chrono::milliseconds(5);
 constexpr auto retry_pause = std::chrono::milliseconds(20);
 // For a greeting at least, whatever the hold time: a server may be slow to greet.

@@ -18,6 +18,8 @@ struct RelayOptions {
     std::size_t shards = 0;  // threads; 0: one per core
     base::Duration connect_timeout = std::chrono::seconds(1);
     std::size_t connecting_max = 64;  // connects to a member under way at once, per shard and cluster
+    // How long a shard that had something to do looks for more before it sleeps; 0: it sleeps at once.
+    base::Duration spin_max = std::chrono::microseconds(60);
     // Called from a shard's thread; must not block, nor call the relay back.
     std::function<void(ports::BarrierDone)> on_barrier;
     std::function<void(ports::TrafficHint)> on_hint;  // at most one each 5 ms per shard and cluster

@@ -3,6 +3,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
+#include <sched.h>
 
 #include "adapters/relay/limits.hpp"
 
@@ -16,7 +17,7 @@ Shard::Shard(std::size_t index, const RelayOptions& options, CancelDirectory& ca
       cancels_(cancels),
       work_(io_.get_executor()),
       bulk_(std::make_unique<char[]>(bulk_bytes)),
-      thread_([this] { io_.run(); }) {}
+      thread_([this] { run(); }) {}
 
 Shard::~Shard() {
     asio::post(io_, [this] {
@@ -31,6 +32,36 @@ Shard::~Shard() {
         work_.reset();
     });
     thread_.join();
+}
+
+void Shard::run() {
+    // To sleep and be woken costs more than most answers take to come. So while they do come that soon, the thread
+    // looks again for a moment before it sleeps; where it does not pay, or somebody else wants the core, it sleeps.
+    int missed = spins_missed_max;
+    auto sleep_until = Clock::time_point::min();
+    while (!io_.stopped()) {
+        auto now = Clock::now();
+        if (now < sleep_until) {
+            io_.run_one();
+            continue;
+        }
+        if (io_.poll() != 0) continue;
+        const auto idle_since = now = Clock::now();
+        std::size_t done = 0;
+        while (missed < spins_missed_max && done == 0 && now - idle_since < options_.spin_max && !io_.stopped()) {
+            ::sched_yield();
+            const auto asked_at = std::exchange(now, Clock::now());
+            if (now - asked_at > spin_contended) sleep_until = now + spin_pause;
+            done = io_.poll();
+        }
+        if (done != 0) {
+            missed = 0;
+            continue;
+        }
+        missed = std::min(missed + 1, spins_missed_max);
+        io_.run_one();
+        if (Clock::now() - idle_since < options_.spin_max) missed = 0;
+    }
 }
 
 void Shard::spawn(Task<void> task) {

@@ -49,6 +49,7 @@ class Shard {
     };
 
     // Everything below runs in the shard's own thread.
+    void run();
     ClusterRoutes& cluster(const std::string& name);
     ports::BarrierResult close_older(ClusterRoutes& routes, std::uint64_t epoch);
     void part_from_server(Session& session);
