@@ -71,6 +71,9 @@ base::Result<std::unique_ptr<Board>> Board::open(std::string_view instance, Repo
 }
 
 base::Status Board::adopt() {
+    // A process that died within a fence may have left flows whose stamps no table shows any more.
+    SB_TRY(const std::vector<Flow> flows, conntrack_.flows(table_.owner, stamp_owner_mask));
+    for (const Flow& flow : flows) stamps_.keep(flow.mark);
     const auto listed = nft_.list("list table inet " + table_.name);
     if (!listed && listed.error().kind == ErrorKind::NotFound) return {};
     if (!listed) return tl::unexpected<base::Error>(listed.error());
