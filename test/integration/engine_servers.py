@@ -150,7 +150,7 @@ class Postgres(Server):
             self._run(f"{self.BIN}/pg_basebackup", "-D", self.data, "-h", "127.0.0.1", "-p", str(copy_of.port), "-U", "replicator",
                       "-R", "-c", "fast", "--no-sync")
         self.settings = ["listen_addresses=127.0.0.1", f"unix_socket_directories={self.dir}", "fsync=off", "wal_level=replica",
-                         "shared_buffers=16MB", "hot_standby=on", "max_wal_senders=10", "wal_retrieve_retry_interval=100ms",
+                         "shared_buffers=16MB", "dynamic_shared_memory_type=mmap", "hot_standby=on", "max_wal_senders=10", "wal_retrieve_retry_interval=100ms",
                          "wal_keep_size=64MB", *settings]
         self.write("pg_hba.conf", self.hba)
         self.start()
