@@ -61,8 +61,7 @@ const std::vector<Transition>& slot_table() {
 
         {S::HalfDead, C::NoWriter, S::Waiting, {}, "nobody to ask"},
         {S::HalfDead, C::WriterMoved, S::Checking, {}, "another epoch: has that writer the slot?"},
-        {S::HalfDead, C::SlotMissing, S::Missing, {RecordMissing}, "somebody dropped it"},
-        {S::HalfDead, C::ReadsNot, S::Checking, {}, "the server gave the reader up"},
+        {S::HalfDead, C::ReadsNot, S::Checking, {}, "the server gave the reader up, or somebody dropped the slot"},
         {S::HalfDead, C::Alive, S::Following, {RecordResumed}, "it answers again"},
 
         {S::Missing, C::NoWriter, S::Waiting, {}, "nobody to ask"},
