@@ -53,7 +53,8 @@ bool has_untried_reader(const ReaderChoice& choice) {
 
 void replace_readers(ReaderPlaces& places, const std::vector<SharedTarget>& targets) {
     ReaderPlaces next;
-    for (const auto& [target, load] : targets) {
+    for (const SharedTarget& shared : targets) {
+        const routing::ReaderTarget& target = shared.target;
         const auto same = std::find_if(places.begin(), places.end(), [&](const auto& place) {
             return *place->member == target.member && place->address == target.address;
         });
@@ -61,7 +62,7 @@ void replace_readers(ReaderPlaces& places, const std::vector<SharedTarget>& targ
         if (same == places.end()) {
             place->member = std::make_shared<const std::string>(target.member);
             place->address = target.address;
-            place->load = load;
+            place->load = shared.load;
         }
         place->weight = target.weight;
         place->draining = target.draining;

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 
 namespace signalbox::wire::postgres {
 
@@ -20,7 +21,10 @@ constexpr std::string_view encryption_refused = "N";  // the whole answer to SSL
 struct CancelKey {
     std::uint32_t process_id = 0;
     std::string secret;  // 4–256 bytes
-    friend auto operator<=>(const CancelKey&, const CancelKey&) = default;
+    friend bool operator==(const CancelKey&, const CancelKey&) = default;
+    friend bool operator<(const CancelKey& a, const CancelKey& b) {
+        return std::tie(a.process_id, a.secret) < std::tie(b.process_id, b.secret);
+    }
 };
 
 enum class OpeningKind {
