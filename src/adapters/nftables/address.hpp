@@ -20,6 +20,7 @@ struct Address {
     std::string text() const;  // "10.0.0.1:3306", "[fd00::1]:3306"
     bool unspecified() const;  // 0.0.0.0 or ::
     bool loopback() const;
+    // NOLINTNEXTLINE(modernize-use-nullptr): the check takes the comparison with 0 for a pointer's.
     friend auto operator<=>(const Address&, const Address&) = default;
 };
 

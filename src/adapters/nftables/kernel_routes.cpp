@@ -29,6 +29,7 @@ constexpr std::uint64_t flows_max_limit = 1'000'000;
 // small however fast they come.
 struct Wish {
     std::optional<std::uint64_t> fence;
+    bool acknowledged = false;  // the fence was already, when no endpoint was open; it is due for what is adopted
     bool hold = false;
     bool route = false;
     std::map<std::string, std::vector<routing::ReaderTarget>> readers;  // by endpoint
@@ -212,7 +213,10 @@ bool KernelRoutes::Impl::work() {
     const std::lock_guard guard(wishes_mutex);
     for (auto& [name, wish] : taken) {
         Wish& now = clusters[name].wish;
-        if (wish.fence && (!now.fence || *now.fence < *wish.fence)) now.fence = wish.fence;
+        if (wish.fence && (!now.fence || *now.fence < *wish.fence)) {
+            now.fence = wish.fence;
+            now.acknowledged = wish.acknowledged;
+        }
         if (wish.hold && !now.route) now.hold = true;
         if (wish.route && !now.hold && !now.fence) now.route = true;
         for (auto& [endpoint, targets] : wish.readers) now.readers.try_emplace(endpoint, std::move(targets));
@@ -256,7 +260,8 @@ bool KernelRoutes::Impl::fence(const std::string& cluster, Wish& wish) {
     (void)done({}, doing);
     wish.fence.reset();
     publish();
-    if (options.on_barrier) options.on_barrier({cluster, epoch, std::move(*result)});
+    // Exactly once: whoever joins several planes counts.
+    if (!wish.acknowledged && options.on_barrier) options.on_barrier({cluster, epoch, std::move(*result)});
     return true;
 }
 
@@ -484,6 +489,7 @@ void KernelRoutes::fence(const std::string& cluster, std::uint64_t epoch) {
         one.wish.route = false;
         one.wish.hold = true;
         one.wish.fence = epoch;
+        one.wish.acknowledged = !started;
     });
     // Without an endpoint there is nothing to fence, and no thread that would say so.
     if (!started && impl_->options.on_barrier) impl_->options.on_barrier({cluster, epoch, {}});
