@@ -553,7 +553,7 @@ base::Status KernelRoutes::remove(std::string_view instance) {
         if (unable) return {};
         return tl::unexpected<base::Error>(board.error());
     }
-    const auto closed = (*board)->close_strangers();
+    auto closed = (*board)->close_strangers();
     while (!(*board)->ask_ended()) {
     }
     return closed;
