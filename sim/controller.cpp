@@ -86,6 +86,7 @@ void World::rejoin(int index) {
         crash_member(index);
         member.up = true;
         member.log = writer.log;  // cloned anew
+        member.branches = writer.branches;
         member.acked = 0;
     }
     member.applied = member.log.size();
@@ -124,6 +125,12 @@ void World::promote(int index) {
     member.io = false;
     member.read_only = false;
     member.claimed_at = now_;
+    member.branches.emplace_back(member.branches.back().first + 1, member.log.size());
+    if (engine_ == clusters::Engine::PostgreSql) {
+        // The end of recovery is a record of its own: a timeline without one would be nobody's.
+        const Statement record{0, 0, ++next_write_, member.incarnation};
+        append(index, record.write, &record);
+    }
     writer_ = index;
     writer_seen_ = now_;
     controller_patience_ = between(20ms, 300ms);

@@ -24,11 +24,47 @@ void World::start_daemon() {
     barriers_.clear();
     ended_.assign(shards_.size(), {});
     snapshots_.clear();
-    loop_ = std::make_unique<engine::ClusterLoop>(config_, engine::ClusterPorts{*this, *this, *this, *this, *this},
-                                                  options_.rules);
-    loop_->start(now_, wall(now_));
+    readers_.reset();
+    std::fill(claims_seen_.begin(), claims_seen_.end(), false);
+    daemon_since_ = now_;
+    drift_ppm_ = static_cast<std::int64_t>(prng_.below(40'001)) - 20'000;
+    tick_at_ = {};
+    loop_ = std::make_unique<engine::ClusterLoop>(
+        config_, engine::ClusterPorts{*this, *this, *this, *this, *this, this}, options_.rules);
+    loop_->start(daemon_time(), wall(now_));
+    if (!dead_) loop_->set_endpoints({reads_}, daemon_time());
+    after_call();
+}
+
+MonoTime World::daemon_time() const {
+    const Duration since = now_ - daemon_since_;
+    return daemon_since_ + since + Duration(since.count() / 1'000'000 * drift_ppm_);
+}
+
+// Rounded up: a tick must not come early.
+Duration World::world_span(Duration daemon) const {
+    return daemon - Duration(daemon.count() / 1'000'000 * drift_ppm_) + 1us;
+}
+
+// After each call into the loop: it may have died inside.
+void World::after_call() {
+    if (!dead_) check_readers();
     if (dead_) return kill_daemon();
     schedule_tick();
+}
+
+// Clients of reader endpoints never go to a member that says that it can be written to, unless it is the one that is
+// routed, and the user wants it so.
+void World::check_readers() {
+    if (!readers_) return;
+    for (const routing::ReaderTarget& target : *readers_) {
+        const int index = member_of(target.member);
+        const bool routed = loop_->writer() == target.member;
+        const bool wanted = reads_.reader.include_writer != routing::IncludeWriter::Never;
+        if (claims_seen_[index] && !(routed && wanted)) {
+            violate(fmt::format("readers may go to '{}', which claims to be the writer", target.member));
+        }
+    }
 }
 
 // kill -9: every session and all memory are gone, the store is as it was, statements run on.
@@ -54,12 +90,17 @@ void World::deliver(const engine::ClusterEvent& event, std::uint64_t process) {
         after(daemon_paused_until_ - now_, [this, event, process] { deliver(event, process); });
         return;
     }
-    loop_->handle(event, now_, wall(now_));
-    if (const auto* observation = std::get_if<clusters::Observation>(&event); observation && !dead_) {
-        note_shown(*observation);
+    const auto* observation = std::get_if<clusters::Observation>(&event);
+    const auto* answer = observation ? std::get_if<clusters::Evidence>(&observation->result) : nullptr;
+    // An answer that was overtaken, or cut short, says nothing.
+    const int member = observation ? member_of(observation->member) : 0;
+    if (answer && answer->binlog_state != "0-1" && observation->sequence > probes_[member].delivered) {
+        claims_seen_[member] = answer->claims_writer();
     }
-    if (dead_) return kill_daemon();
-    schedule_tick();
+    if (observation) probes_[member].delivered = std::max(probes_[member].delivered, observation->sequence);
+    loop_->handle(event, daemon_time(), wall(now_));
+    if (observation && !dead_) note_shown(*observation);
+    after_call();
 }
 
 void World::note_shown(const clusters::Observation& observation) {
@@ -71,7 +112,8 @@ void World::note_shown(const clusters::Observation& observation) {
     const auto* answer = std::get_if<clusters::Evidence>(&observation.result);
     if (!answer || answer->binlog_state == "0-1" || snapshot.incarnation != members_[index].incarnation) return;
     if (!record_ || !record_->active) return;
-    const bool replica = !answer->sources.empty() && answer->sources[0].address.host == record_->member;
+    const bool replica =
+        !answer->sources.empty() && answer->sources[0].address.host == address(member_of(record_->member));
     if (!replica) return;
     const auto& log = members_[index].log;
     std::size_t& shown = shown_length_[{index, snapshot.incarnation}];
@@ -82,10 +124,10 @@ void World::note_shown(const clusters::Observation& observation) {
 
 void World::schedule_tick() {
     const MonoTime at = loop_->next_deadline();
-    if (at <= now_) return violate("the next deadline is not in the future");
+    if (at <= daemon_time()) return violate("the next deadline is not in the future");
     if (at == tick_at_) return;
     tick_at_ = at;
-    after(at - now_, [this, order = ++tick_order_, process = process_] {
+    after(world_span(at - daemon_time()), [this, order = ++tick_order_, process = process_] {
         if (order != tick_order_ || process != process_) return;
         tick_at_ = {};
         deliver(engine::Tick{}, process);
@@ -147,6 +189,7 @@ base::Status World::store_position(const std::string&, std::uint64_t epoch, cons
 base::Result<std::int64_t> World::append(const ports::JournalEntry& entry, ports::Durability) {
     if (options_.verbose) say(fmt::format("  {} {} {}", entry.kind, entry.epoch, base::json::serialize(entry.data)));
     trace(13, entry.epoch, std::hash<std::string>{}(entry.kind));
+    if (entry.kind == "switchover" && entry.data.at("step").as_string() == "done") ++outcome_.switched;
     return 1;
 }
 
@@ -155,6 +198,58 @@ base::Result<std::vector<ports::JournalEntry>> World::read(const ports::JournalQ
 }
 
 // ---- probes
+
+void World::configure(const clusters::ClusterConfig& cluster) {
+    if (!port_call()) return;
+    for (std::size_t i = 0; i < probes_.size(); ++i) {
+        const auto member = std::find_if(cluster.members.begin(), cluster.members.end(),
+                                         [&](const auto& one) { return member_of(one.name) == static_cast<int>(i); });
+        const bool wanted = member != cluster.members.end();
+        if (wanted) probes_[i].called = member->name;
+        if (!wanted) probes_[i].interval = {};
+        if (wanted && probes_[i].interval == Duration{}) ++outcome_.discovered;
+    }
+}
+
+void World::set_readers(const std::string&, const std::string&, const std::vector<routing::ReaderTarget>& targets) {
+    if (!port_call()) return;
+    ++outcome_.reader_sets;
+    readers_ = targets;
+}
+
+std::uint64_t World::writer_sessions(const std::string&) const {
+    return static_cast<std::uint64_t>(
+        std::count_if(clients_.begin(), clients_.end(), [](const Client& client) { return client.session.open; }));
+}
+
+void World::promote(const std::string&, std::uint64_t epoch, const std::string&, const std::string& to,
+                    const base::HostPort&, Duration deadline) {
+    if (!port_call()) return;
+    ++outcome_.hooks;
+    if (epoch != fenced_) violate("the hook runs before the fence of its epoch");
+    const int target = member_of(to);
+    for (const Client& client : clients_) {
+        if (client.session.open && client.session.epoch < epoch) violate("the hook runs while a session is open");
+    }
+    const Hook hook = chance(0.6) ? Hook::Works : static_cast<Hook>(pick(6));
+    trace(17, epoch, static_cast<std::uint64_t>(hook));
+    if (hook == Hook::Works || hook == Hook::WorksInSilence || hook == Hook::WorksAndSaysNo) {
+        after(between(1ms, 150ms), [this, target] {
+            if (target == writer_ || switch_to_ >= 0 || !serves(writer_) || promoting_ >= 0) return;
+            switch_to_ = target;
+            switch_until_ = now_ + 300ms;
+            members_[writer_].read_only = true;
+        });
+    }
+    if (hook == Hook::Hangs || hook == Hook::WorksInSilence) return;
+    const bool ok = hook == Hook::Works || hook == Hook::SaysSoOnly;
+    const int times = chance(0.2) ? 2 : 1;
+    for (int i = 0; i < times; ++i) {
+        after(between(1ms, deadline), [this, epoch, ok, process = process_] {
+            deliver(ports::PromoteDone{config_.name, epoch, ok, ok ? "ended with 0" : "ended with 1"}, process);
+        });
+    }
+}
 
 void World::set_cadence(const std::string&, const std::string& member, Duration interval, Duration deadline) {
     if (!port_call()) return;
@@ -173,7 +268,7 @@ void World::set_cadence(const std::string&, const std::string& member, Duration 
 void World::wake(const std::string&) {
     if (!port_call()) return;
     for (std::size_t i = 0; i < probes_.size(); ++i) {
-        if (probes_[i].under_way) continue;
+        if (probes_[i].under_way || probes_[i].interval == Duration{}) continue;
         after(0ms, [this, i, timer = ++probes_[i].timer, process = process_] {
             if (process == process_ && !dead_ && timer == probes_[i].timer) send_probe(static_cast<int>(i));
         });
@@ -181,34 +276,63 @@ void World::wake(const std::string&) {
 }
 
 std::string World::state_text(int index, std::size_t length) const {
-    if (length == 0) return "";
+    if (length == 0) return engine_ == clusters::Engine::PostgreSql ? "1@0/0" : "";
     const auto& last = members_[index].log[length - 1].last;
+    const auto& count = members_[index].log[length - 1].count;
     std::string text;
+    for (std::size_t server = 1; server < 4 && engine_ == clusters::Engine::MySql; ++server) {
+        if (count[server] == 0) continue;
+        text += fmt::format("{}{}:1-{}", text.empty() ? "" : ",", uuid(server), count[server]);
+    }
+    if (engine_ == clusters::Engine::PostgreSql) {
+        const auto& branches = members_[index].branches;
+        for (std::size_t i = 0; i < branches.size() && branches[i].second <= length; ++i) {
+            const bool last_one = i + 1 == branches.size() || branches[i + 1].second > length;
+            const std::size_t end = last_one ? length : branches[i + 1].second;
+            text += fmt::format("{}{}@0/{:X}", text.empty() ? "" : ",", branches[i].first, end * 8);
+        }
+    }
+    if (engine_ != clusters::Engine::MariaDb) return text;
     for (std::size_t server = 1; server < 4; ++server) {
         if (last[server] != 0) text += fmt::format("{}0-{}-{}", text.empty() ? "" : ",", server, last[server]);
     }
     return text;
 }
 
-clusters::Evidence World::evidence(int index) const {
+clusters::Evidence World::evidence(int index) {
     const Member& member = members_[index];
     clusters::Evidence evidence;
-    evidence.server_id = static_cast<std::uint64_t>(index) + 1;
-    evidence.server_uid = "uid-" + name(index);
+    const bool mariadb = engine_ == clusters::Engine::MariaDb;
+    const bool postgres = engine_ == clusters::Engine::PostgreSql;
+    evidence.engine = engine_;
+    evidence.server_id = postgres ? member.branches.back().first : static_cast<std::uint64_t>(index) + 1;
+    if (!postgres) evidence.server_uid = mariadb ? "uid-" + name(index) : uuid(static_cast<std::size_t>(index) + 1);
+    if (postgres) evidence.cluster_uid = "7001";
     evidence.version = "10.11";
     evidence.read_only = member.read_only;
     evidence.innodb_read_only = false;
     evidence.waits_for_replica = !member.alone;
-    evidence.binlog_state = state_text(index, member.applied);
+    evidence.binlog_state = state_text(index, postgres ? member.log.size() : member.applied);
+    for (std::size_t i = 0; i < members_.size() && config_.discover; ++i) {
+        const int other = static_cast<int>(i);
+        if (members_[i].source == index && members_[i].io && members_[i].up) {
+            evidence.replicas.push_back({name(other), {address(other), 0}});
+        }
+    }
     const auto text = [](const Txn& txn) { return fmt::format("0-{}-{}", txn.server, txn.sequence); };
-    if (member.applied > 0) evidence.applied = text(member.log[member.applied - 1]);
+    if (member.applied > 0) {
+        evidence.applied = mariadb ? text(member.log[member.applied - 1]) : state_text(index, member.applied);
+    }
     if (member.source >= 0) {
         clusters::ReplicationSource source;
-        source.address = {name(member.source), 3306};
+        source.address = {address(member.source), 3306};
         // A dead peer's kernel resets the connection; a silent one leaves it half open.
         source.io_running = member.io && members_[member.source].up;
         source.sql_running = true;
-        if (!member.log.empty()) source.received = text(member.log.back());
+        if (!member.log.empty()) {
+            source.received = mariadb ? text(member.log.back()) : state_text(index, member.log.size());
+        }
+        if (source.io_running) evidence.lag = Duration(between(0ms, 5ms));
         evidence.sources.push_back(std::move(source));
     }
     return evidence;
@@ -220,9 +344,9 @@ void World::send_probe(int index) {
     probe.under_way = true;
     clusters::Observation observation;
     observation.cluster = config_.name;
-    observation.member = name(index);
+    observation.member = probe.called.empty() ? name(index) : probe.called;
     observation.sequence = ++probe.sequence;
-    observation.sent_at = now_;
+    observation.sent_at = daemon_time();
     const MonoTime expires = now_ + probe.deadline;
     const auto fails = [&](Duration delay, ProbeFailureKind kind, int code) {
         observation.result = clusters::ProbeFailure{kind, code, ""};
@@ -283,7 +407,7 @@ void World::finish_probe(int index, clusters::Observation observation) {
     if (timed_out && now_ < daemon_paused_until_) {
         observation.result = clusters::ProbeFailure{ProbeFailureKind::OurOwnDelay, 0, ""};
     }
-    observation.completed_at = now_;
+    observation.completed_at = daemon_time();
     post(observation);
     if (!healing_ && chance(0.02)) {  // twice, or overtaken
         ++outcome_.faults;
@@ -295,6 +419,7 @@ void World::finish_probe(int index, clusters::Observation observation) {
         after(between(100ms, 900ms), [this, observation, process = process_] { deliver(observation, process); });
     }
     probe.last = std::move(observation);
+    if (probe.interval == Duration{}) return;
     after(probe.interval, [this, index, timer = ++probe.timer, process = process_] {
         if (process == process_ && !dead_ && timer == probes_[index].timer) send_probe(index);
     });
@@ -419,7 +544,7 @@ void World::kill(const std::string&, std::uint64_t epoch, const std::string& mem
     const Duration delay = reached ? between(200us, 5ms) : deadline;
     ++outcome_.kills;
     after(delay, [this, index, epoch, ids, reached, process = process_] {
-        ports::SessionsKilled done{config_.name, epoch, name(index), 0, 0};
+        ports::SessionsKilled done{config_.name, epoch, name(index), 0, 0, {}};
         if (reached && serves(index)) {
             std::erase_if(members_[index].running, [&](const Statement& statement) {
                 return std::any_of(ids.begin(), ids.end(),
@@ -433,12 +558,19 @@ void World::kill(const std::string&, std::uint64_t epoch, const std::string& mem
     });
 }
 
+bool World::is_well() const {
+    if (dead_ || loop_->held() || loop_->writer().empty() || member_of(loop_->writer()) != writer_ ||
+        acked_after_healing_ == 0)
+        return false;
+    return std::all_of(shards_.begin(), shards_.end(), [&](const Shard& shard) { return shard.member == writer_; });
+}
+
 void World::check_end() {
     const auto where = [&] {
         return fmt::format("{}; the controller's writer is '{}'",
                            loop_ ? base::json::serialize(loop_->status(now_)) : "dead", name(writer_));
     };
-    if (dead_ || loop_->held() || loop_->writer() != name(writer_)) {
+    if (dead_ || loop_->held() || loop_->writer().empty() || member_of(loop_->writer()) != writer_) {
         return violate("not routed to the writer after everything was healed: " + where());
     }
     for (const Shard& shard : shards_) {

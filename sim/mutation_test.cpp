@@ -39,6 +39,10 @@ const std::map<Guard, std::string> by_unit_test = {
     {Guard::Identity, "one_server_under_two_names_is_not_believed"},
     {Guard::SameCluster, "a_member_of_another_cluster_is_not_believed"},
     {Guard::TopologyAgrees, "a_member_that_the_newest_topology_contradicts_is_not_believed"},
+    {Guard::CaughtUpBeforePromote, "the_hook_runs_only_when_the_target_has_all_that_the_writer_has"},
+    {Guard::HookIsNoProof, "a_hook_that_succeeded_makes_nobody_the_writer"},
+    {Guard::AnswersSinceHook, "after_a_hook_of_unknown_outcome_only_newer_answers_prove_a_writer"},
+    {Guard::DiscoveredByAddress, "only_well_formed_addresses_and_not_more_than_the_bound_become_members"},
 };
 
 TEST(Mutation, every_guard_that_is_taken_away_is_missed) {

@@ -9,7 +9,10 @@ namespace signalbox::sim {
 void World::nemesis_turn() {
     if (healing_) return;
     after(between(20ms, 700ms), [this] { nemesis_turn(); });
-    if (chance(0.7)) {
+    const double what = chance(0.85) ? 0 : 1;
+    if (what == 1) {
+        fault_wish();
+    } else if (chance(0.7)) {
         fault_member();
     } else {
         fault_daemon();
@@ -116,6 +119,38 @@ void World::fault_daemon() {
         default:
             return;
     }
+}
+
+// What operators and others ask for, at any moment.
+void World::fault_wish() {
+    if (dead_ || now_ < daemon_paused_until_) return;
+    ++outcome_.faults;
+    const int kind = pick(4);
+    trace(16, static_cast<std::uint64_t>(kind), 0);
+    if (kind <= 1) {
+        const int target = pick(members_.size());
+        if (loop_->switchover({config_.name, name(target)}, daemon_time(), base::WallTime(now_.time_since_epoch()))) {
+            ++outcome_.switchovers;
+        }
+    } else if (kind == 2) {
+        ++outcome_.reconfigured;
+        clusters::ClusterConfig other = config_;
+        if (chance(0.5) && other.members.size() > 2) other.members.erase(other.members.begin() + pick(3));
+        loop_->reconfigure(other, daemon_time(), base::WallTime(now_.time_since_epoch()));
+        after(between(50ms, 800ms), [this, process = process_] {
+            if (dead_ || process != process_) return;
+            loop_->reconfigure(config_, daemon_time(), base::WallTime(now_.time_since_epoch()));
+            after_call();
+        });
+    } else {
+        // True, late, forged or repeated: it only wakes probes.
+        const int times = chance(0.1) ? 100 : 1;
+        for (int i = 0; i < times; ++i) {
+            ++outcome_.events;
+            post(ports::ExternalEvent{config_.name, "webhook", std::to_string(i / 2), "failover-completed", ""});
+        }
+    }
+    after_call();
 }
 
 void World::heal() {

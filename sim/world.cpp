@@ -23,14 +23,34 @@ World::World(const Options& options) : options_(options), prng_(options.seed) {
     config_.name = "orders";
     config_.user = "signalbox";
     config_.probe.misses = chance(0.3) ? 2 : 1;
+    config_.probe.calm = chance(0.2) ? 50ms : 100ms;
+    static constexpr clusters::Engine engines[] = {clusters::Engine::MariaDb, clusters::Engine::MySql,
+                                                   clusters::Engine::PostgreSql};
+    engine_ = config_.engine = engines[pick(3)];
+    config_.switchover.hook = {"promote"};
+    config_.switchover.drain = 100ms;
+    config_.switchover.catch_up = 200ms;
+    config_.switchover.promote = 500ms;
+    reads_.name = "reads";
+    reads_.cluster = config_.name;
+    reads_.role = routing::Role::Reader;
+    static constexpr routing::IncludeWriter include[] = {
+        routing::IncludeWriter::Never, routing::IncludeWriter::WhenAlone, routing::IncludeWriter::Always};
+    reads_.reader.include_writer = include[pick(3)];
+    reads_.reader.slow_start = 50ms;
+    if (chance(0.5)) reads_.reader.max_lag.reset();
+    config_.discover = count == 3 && chance(0.4);
     for (std::size_t i = 0; i < count; ++i) {
-        config_.members.push_back({name(static_cast<int>(i)), {name(static_cast<int>(i)), 3306}});
+        if (i < 2 || !config_.discover) {
+            config_.members.push_back({name(static_cast<int>(i)), {address(static_cast<int>(i)), 3306}});
+        }
         members_[i].source = i == 0 ? -1 : 0;
         members_[i].io = i != 0;
         members_[i].read_only = i != 0;
     }
     members_[0].claimed_at = now_;
     probes_.resize(count);
+    claims_seen_.resize(count);
     shards_.resize(shards);
     clients_.resize(clients);
     writer_seen_ = now_;
@@ -54,6 +74,8 @@ Outcome World::run() {
         if (!healing_ && now_ >= trouble_ends) heal();
         event.call();
         if (++count > events_max) violate("the run does not come to an end");
+        // Once all is well again, and has been for a while, there is nothing more to see.
+        if (healing_ && count % 1024 == 0 && now_ > trouble_ends + 3s && is_well()) break;
     }
     if (outcome_.violation.empty()) check_end();
     outcome_.acked = acked_.size();
@@ -75,7 +97,7 @@ void World::trace(std::uint64_t kind, std::uint64_t a, std::uint64_t b) {
         static constexpr const char* names[] = {
             "",         "write",           "answer",          "crash",   "restart",   "opened",
             "rejoined", "fault on member", "fault on daemon", "healing", "daemon up", "daemon down",
-            "stored",   "journal",         "fence",           "route"};
+            "stored",   "journal",         "fence",           "route",   "wish",      "hook"};
         if (kind > 2 && kind != 13) say(fmt::format("{} {} {}", names[kind], a, b));
     }
     const std::uint64_t at = static_cast<std::uint64_t>(now_.time_since_epoch().count());
@@ -101,8 +123,10 @@ bool World::is_prefix(const std::vector<Txn>& part, const std::vector<Txn>& whol
 void World::append(int index, std::uint64_t write, const Statement* statement) {
     Member& member = members_[index];
     const std::uint64_t last = member.log.empty() ? 0 : member.log.back().sequence;
-    Txn txn{index + 1, last + 1, write, member.log.empty() ? std::array<std::uint64_t, 4>{} : member.log.back().last};
+    Txn txn{index + 1, last + 1, write, member.log.empty() ? std::array<std::uint64_t, 4>{} : member.log.back().last,
+            member.log.empty() ? std::array<std::uint64_t, 4>{} : member.log.back().count};
     txn.last[static_cast<std::size_t>(index) + 1] = txn.sequence;
+    ++txn.count[static_cast<std::size_t>(index) + 1];
     member.log.push_back(txn);
     member.applied = member.log.size();
     if (statement) member.waiting[member.log.size()] = *statement;
@@ -125,6 +149,8 @@ void World::pull(int reader) {
     const std::size_t first = to.log.size();
     to.log.insert(to.log.end(), from.log.begin() + static_cast<std::ptrdiff_t>(first), from.log.end());
     const std::size_t length = to.log.size();
+    to.branches = from.branches;
+    while (to.branches.size() > 1 && to.branches.back().second > length) to.branches.pop_back();
     after(between(0ms, 3ms), [this, reader, length, incarnation = to.incarnation] {
         Member& member = members_[reader];
         if (member.incarnation == incarnation && serves(reader)) {

@@ -36,6 +36,8 @@ struct Outcome {
     std::uint64_t faults = 0;
     std::uint64_t acked = 0, unknown = 0, failed = 0;  // writes through us
     std::uint64_t rolled_back = 0;                     // transactions that nobody acknowledged and that vanished
+    std::uint64_t switchovers = 0, switched = 0, hooks = 0, reconfigured = 0, discovered = 0, events = 0;
+    std::uint64_t reader_sets = 0;
     std::uint64_t routes = 0, epochs = 0, restarts = 0, promotions = 0, fenced_only = 0, kills = 0;
 };
 
@@ -46,7 +48,8 @@ struct Txn {
     int server = 0;
     std::uint64_t sequence = 0;
     std::uint64_t write = 0;
-    std::array<std::uint64_t, 4> last{};  // sequence per server, up to and with this one: the state after it
+    std::array<std::uint64_t, 4> last{};   // sequence per server, up to and with this one: the state after it
+    std::array<std::uint64_t, 4> count{};  // transactions per server, likewise
     friend bool operator==(const Txn& a, const Txn& b) {
         return a.server == b.server && a.sequence == b.sequence && a.write == b.write;
     }
@@ -72,7 +75,9 @@ struct Member {
     std::uint64_t incarnation = 1;
     std::vector<Txn> log;  // received, the first `applied` of it applied
     std::size_t applied = 0;
-    std::size_t acked = 0;                     // of the log, by some replica
+    std::size_t acked = 0;  // of the log, by some replica
+    // PostgreSQL: the timelines of its history, and the length of the log at which each began.
+    std::vector<std::pair<std::uint32_t, std::size_t>> branches{{1, 0}};
     std::map<std::size_t, Statement> waiting;  // by position in the log: committed, waiting for a replica
     std::vector<Statement> running;
     MonoTime claimed_at{};  // when it last said the truth that it may be written and replicates from nobody
@@ -99,7 +104,15 @@ struct Shard {
     MonoTime busy_until{};
 };
 
-class World final : ports::EpochStore, ports::Journal, ports::MemberProbes, ports::WriterRoutes, ports::SessionKiller {
+// What the user's hook does in this world, and what is heard of it.
+enum class Hook { Works, Refuses, Hangs, WorksInSilence, SaysSoOnly, WorksAndSaysNo };
+
+class World final : ports::EpochStore,
+                    ports::Journal,
+                    ports::MemberProbes,
+                    ports::WriterRoutes,
+                    ports::SessionKiller,
+                    ports::PromoteHook {
   public:
     explicit World(const Options& options);
     Outcome run();
@@ -124,7 +137,12 @@ class World final : ports::EpochStore, ports::Journal, ports::MemberProbes, port
     bool linked(int from, int to) const { return !cut_[from][to]; }
     bool serves(int member) const { return members_[member].up && !members_[member].paused; }
     std::string name(int member) const { return std::string(1, static_cast<char>('a' + member)); }
-    int member_of(const std::string& name) const { return name[0] - 'a'; }
+    // Those whose name nobody told are called by their address.
+    int member_of(const std::string& name) const { return name[0] < 'a' ? name.back() - '1' : name[0] - 'a'; }
+    std::string address(int member) const { return fmt::format("10.0.0.{}", member + 1); }
+    std::string uuid(std::size_t server) const {
+        return fmt::format("{0}0000000-0000-0000-0000-00000000000{0}", server);
+    }
     void append(int member, std::uint64_t write, const Statement* statement);
     void pull(int reader);
     void acknowledge(int writer, std::size_t length);
@@ -150,18 +168,25 @@ class World final : ports::EpochStore, ports::Journal, ports::MemberProbes, port
     void fault_member();
     void cut_off(int member, bool cut);
     void fault_daemon();
+    void fault_wish();
     void heal();
+    bool is_well() const;
 
     // daemon.cpp: the engine and its ports
+    // The daemon's clock runs a little fast or slow.
+    MonoTime daemon_time() const;
+    Duration world_span(Duration daemon) const;
     void start_daemon();
     void kill_daemon();
+    void after_call();
+    void check_readers();
     void post(engine::ClusterEvent event);
     void deliver(const engine::ClusterEvent& event, std::uint64_t process);
     void schedule_tick();
     bool port_call();
     void send_probe(int member);
     void finish_probe(int member, clusters::Observation observation);
-    clusters::Evidence evidence(int member) const;
+    clusters::Evidence evidence(int member);
     std::string state_text(int member, std::size_t length) const;
     void shard_command(std::size_t shard, Callback command);
     void fence_shard(std::size_t shard, std::uint64_t epoch, std::uint64_t process);
@@ -174,7 +199,7 @@ class World final : ports::EpochStore, ports::Journal, ports::MemberProbes, port
     base::Status store_position(const std::string& cluster, std::uint64_t epoch, const std::string& position) override;
     base::Result<std::int64_t> append(const ports::JournalEntry& entry, ports::Durability durability) override;
     base::Result<std::vector<ports::JournalEntry>> read(const ports::JournalQuery& query) override;
-    void configure(const clusters::ClusterConfig&) override {}
+    void configure(const clusters::ClusterConfig& cluster) override;
     void set_cadence(const std::string& cluster, const std::string& member, Duration interval,
                      Duration deadline) override;
     void wake(const std::string& cluster) override;
@@ -182,8 +207,11 @@ class World final : ports::EpochStore, ports::Journal, ports::MemberProbes, port
     void fence(const std::string& cluster, std::uint64_t epoch) override;
     void route(const std::string& cluster, std::uint64_t epoch, const std::string& member,
                const base::HostPort& address) override;
-    void set_readers(const std::string&, const std::string&, const std::vector<routing::ReaderTarget>&) override {}
-    std::uint64_t writer_sessions(const std::string&) const override { return 0; }
+    void set_readers(const std::string& cluster, const std::string& endpoint,
+                     const std::vector<routing::ReaderTarget>& targets) override;
+    std::uint64_t writer_sessions(const std::string& cluster) const override;
+    void promote(const std::string& cluster, std::uint64_t epoch, const std::string& from, const std::string& to,
+                 const base::HostPort& address, Duration deadline) override;
     void kill(const std::string& cluster, std::uint64_t epoch, const std::string& member,
               const std::vector<clusters::ServerSession>& sessions, Duration deadline) override;
 
@@ -226,6 +254,12 @@ class World final : ports::EpochStore, ports::Journal, ports::MemberProbes, port
     std::unique_ptr<engine::ClusterLoop> loop_;
     std::uint64_t process_ = 0;
     bool dead_ = true;
+    MonoTime daemon_since_{};
+    std::int64_t drift_ppm_ = 0;
+    clusters::Engine engine_ = clusters::Engine::MariaDb;
+    routing::EndpointConfig reads_;
+    std::optional<std::vector<routing::ReaderTarget>> readers_;
+    std::vector<bool> claims_seen_;  // what the newest answer that was delivered said, by member
     int calls_until_crash_ = -1;
     MonoTime daemon_paused_until_{};
     MonoTime tick_at_{};
@@ -233,6 +267,8 @@ class World final : ports::EpochStore, ports::Journal, ports::MemberProbes, port
     struct Probe {
         Duration interval{}, deadline{};
         std::uint64_t sequence = 0;
+        std::string called;           // by the loop; empty: by its name
+        std::uint64_t delivered = 0;  // the newest that the loop was given
         bool under_way = false;
         std::uint64_t timer = 0;
         std::optional<clusters::Observation> last;

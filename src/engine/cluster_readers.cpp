@@ -60,9 +60,8 @@ void ClusterLoop::set_endpoints(const std::vector<routing::EndpointConfig>& endp
 
 void ClusterLoop::update_readers(MonoTime now) {
     if (readers_.empty()) return;
-    // Only whom traffic goes to may stand in for readers.
-    const bool routed = machine_.state() == clusters::State::Following && !machine_.held();
-    const std::string writer = routed ? machine_.writer() : std::string();
+    // Only the writer of an epoch that goes on may stand in for readers.
+    const std::string& writer = machine_.writer();
     std::vector<routing::ReaderFact> facts;
     for (const MemberView& member : machine_.members()) {
         facts.push_back({member.config.name, member.config.address, presence_of(member, config().probe.misses),

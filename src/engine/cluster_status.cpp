@@ -40,10 +40,11 @@ json::array sources_of(const clusters::MemberView& member, const std::vector<clu
     if (!member.evidence) return out;
     const auto& sources = member.evidence->sources;
     for (std::size_t i = 0; i < sources.size(); ++i) {
-        const auto of = i < member.sources.size() ? member.sources[i].member : std::nullopt;
+        json::value of = nullptr;
+        if (i < member.sources.size() && member.sources[i].member) of = members[*member.sources[i].member].config.name;
         out.push_back(json::object{{"channel", sources[i].channel},
                                    {"address", sources[i].address.text()},
-                                   {"member", of ? json::value(members[*of].config.name) : json::value()},
+                                   {"member", std::move(of)},
                                    {"io_running", sources[i].io_running},
                                    {"sql_running", sources[i].sql_running},
                                    {"received", sources[i].received}});

@@ -18,7 +18,7 @@ struct MemberConfig {
 };
 
 struct ProbeConfig {
-    base::Duration calm = std::chrono::milliseconds(100);      // interval while nothing is unclear
+    base::Duration calm = std::chrono::milliseconds(50);       // interval while nothing is unclear
     base::Duration fast = std::chrono::milliseconds(10);       // interval while anything is unclear; at most 20 ms
     base::Duration deadline = std::chrono::milliseconds(250);  // of one probe
     int misses = 1;  // failures in a row before a member counts as away; 1–100

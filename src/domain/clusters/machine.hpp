@@ -203,6 +203,7 @@ class Machine {
     void switchover_step(std::string_view step, base::json::object data = {});
     base::Status target_fit(std::size_t index) const;
     void discover();
+    const std::string& lost_writer() const;
     bool add_member(const std::string& name, base::HostPort address, std::string_view found_in);
     void remove_member(std::size_t index);
     void forget_member(const std::string& name);
@@ -271,6 +272,7 @@ class Machine {
     base::MonoTime active_since_{};        // when it was routed
     Position epoch_base_;                  // its history when the epoch began
     std::optional<EpochFacts> resumable_;  // the store's active epoch, until a switch was tried
+    std::string recorded_member_;          // of the store's record when this process began
     bool record_loaded_ = false;
     base::MonoTime retry_at_{};
     base::Duration backoff_{};

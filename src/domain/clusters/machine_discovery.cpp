@@ -44,6 +44,15 @@ void Machine::discover() {
             found.push_back({replica.name, replica.address, "the writer's replicas"});
         }
     }
+    // The writer may have been found by a process that is gone, or be new: those who receive from it say where it is.
+    // Once a writer is proven, what else members read from is nobody's business.
+    for (const MemberView& member : members_) {
+        for (std::size_t i = 0; i < member.sources.size() && !verdict_.writer; ++i) {
+            const SourceView& source = member.sources[i];
+            if (member.failure || member.foreign || source.member || !source.io_running) continue;
+            found.push_back({lost_writer(), member.evidence->sources[i].address, "a reader's source"});
+        }
+    }
     bool added = false;
     for (Found& one : found) {
         const auto listed = std::find_if(members_.begin(), members_.end(), [&](const MemberView& member) {
@@ -71,6 +80,12 @@ void Machine::discover() {
     for (const MemberView& member : members_) {
         actions_.push_back(action::SetCadence{member.config.name, state_ != State::Following});
     }
+}
+
+// The recorded writer, if it is no member that is known.
+const std::string& Machine::lost_writer() const {
+    static const std::string none;
+    return index_of(recorded_member_) ? none : recorded_member_;
 }
 
 bool Machine::add_member(const std::string& name, base::HostPort address, std::string_view found_in) {

@@ -62,6 +62,7 @@ void Machine::absorb_loaded(const input::Loaded& loaded) {
         highest_ = std::max(highest_, facts->epoch);
         if (first) {
             former_unknown_ = true;
+            recorded_member_ = facts->member;
             routes_epoch_ = facts->epoch;
             actions_.push_back(action::Hold{routes_epoch_});
             if (facts->active) {

@@ -14,8 +14,8 @@ ReaderPool::Use ReaderPool::use_of(const ReaderFact& fact, bool alone) const {
     const auto before = known_.find(fact.member);
     const bool was_target = before != known_.end();
     if (fact.presence == Presence::Away) return Use::Out;
-    if (fact.presence == Presence::Unsure) return was_target ? Use::Draining : Use::Out;
     if (!fact.role) return Use::Out;
+    if (fact.presence == Presence::Unsure) return was_target ? Use::Draining : Use::Out;
     if (*fact.role == Role::Writer) {
         if (config_.include_writer == IncludeWriter::Always) return Use::Usable;
         if (config_.include_writer == IncludeWriter::Never) return Use::Out;

@@ -24,7 +24,7 @@ struct ReaderFact {
     std::string member;
     base::HostPort address;
     Presence presence = Presence::Away;
-    std::optional<Role> role;  // by its evidence; Writer only for the one that is believed; none: neither
+    std::optional<Role> role;  // by its last evidence; Writer only for the one that is believed; none: neither
     std::optional<base::Duration> lag;
 };
 

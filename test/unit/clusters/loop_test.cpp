@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <gtest/gtest.h>
 
 #include "engine/cluster_loop.hpp"
@@ -26,6 +27,7 @@ struct World final : ports::EpochStore, ports::Journal, ports::MemberProbes, por
     }
     base::Result<std::int64_t> append(const ports::JournalEntry& entry, ports::Durability) override {
         kinds.push_back(entry.kind);
+        entries.push_back(entry);
         return 1;
     }
     base::Result<std::vector<ports::JournalEntry>> read(const ports::JournalQuery&) override {
@@ -36,7 +38,11 @@ struct World final : ports::EpochStore, ports::Journal, ports::MemberProbes, por
     }
     void wake(const std::string&) override { ++wakes; }
     void configure(const clusters::ClusterConfig&) override {}
-    void set_readers(const std::string&, const std::string&, const std::vector<routing::ReaderTarget>&) override {}
+    void set_readers(const std::string&, const std::string&,
+                     const std::vector<routing::ReaderTarget>& targets) override {
+        readers.clear();
+        for (const auto& target : targets) readers += (readers.empty() ? "" : " ") + target.member;
+    }
     std::uint64_t writer_sessions(const std::string&) const override { return 0; }
     void hold(const std::string&, std::uint64_t) override { calls.emplace_back("hold"); }
     void fence(const std::string&, std::uint64_t epoch) override { calls.push_back(fmt::format("fence {}", epoch)); }
@@ -49,6 +55,8 @@ struct World final : ports::EpochStore, ports::Journal, ports::MemberProbes, por
     }
     std::optional<ports::EpochRecord> record;
     std::vector<std::string> calls, kinds;
+    std::vector<ports::JournalEntry> entries;
+    std::string readers;
     std::map<std::string, base::Duration> cadence;
     int wakes = 0;
 };
@@ -83,7 +91,7 @@ class Loop : public ::testing::Test {
 TEST_F(Loop, a_failover_is_executed_in_order_and_leaves_its_timeline) {
     follow_a();
     ASSERT_EQ(loop.writer(), "a");
-    EXPECT_EQ(world.cadence["b"], base::Duration(100ms));
+    EXPECT_EQ(world.cadence["b"], base::Duration(50ms));
     now += 10ms;
     tell(0, clusters::ProbeFailure{clusters::ProbeFailureKind::Refused, 2003, ""});
     EXPECT_EQ(world.cadence["b"], base::Duration(10ms));
@@ -91,7 +99,7 @@ TEST_F(Loop, a_failover_is_executed_in_order_and_leaves_its_timeline) {
     now += 20ms;
     tell(1, writer(1));
     now += 3ms;
-    give(ports::BarrierDone{"orders", 2, {5, {{"a", {{1, {}}, {2, {}}}}}}});
+    give(ports::BarrierDone{"orders", 2, {5, {{"a", {{1, {}}, {2, {}}}}}, {}}});
     EXPECT_EQ(world.calls, (std::vector<std::string>{"hold", "store 2 b false", "fence 2", "store 2 b true",
                                                      "route 2 10.0.0.2:3306"}));
     ASSERT_EQ(loop.failovers().size(), 2U);
@@ -113,7 +121,7 @@ TEST_F(Loop, events_of_another_cluster_and_of_older_epochs_change_nothing) {
     other.result = clusters::ProbeFailure{};
     give(other);
     give(ports::BarrierDone{"orders", 1, {}});
-    give(ports::SessionsKilled{"orders", 1, "a", 1, 0});
+    give(ports::SessionsKilled{"orders", 1, "a", 1, 0, {}});
     EXPECT_EQ(loop.writer(), "a");
     EXPECT_TRUE(world.calls.empty());
 }
@@ -138,6 +146,59 @@ TEST_F(Loop, a_restart_goes_on_in_the_recorded_epoch) {
     follow_a();
     EXPECT_EQ(loop.epoch(), 4U);
     EXPECT_EQ(world.record->epoch, 4U);
+}
+
+TEST_F(Loop, an_event_wakes_the_probes_and_is_journaled_with_what_it_led_to) {
+    follow_a();
+    world.kinds.clear();
+    give(ports::ExternalEvent{"orders", "webhook", "7", "failover", "b is the writer"});
+    EXPECT_EQ(world.wakes, 1);
+    EXPECT_EQ(world.kinds, std::vector<std::string>{"event"});
+    now += 10ms;
+    tell(0, writer(0));
+    tell(1, reader(1, 0));
+    EXPECT_EQ(world.kinds.size(), 1U);
+    tell(2, reader(2, 0));
+    ASSERT_EQ(world.kinds.back(), "event-outcome");
+    EXPECT_EQ(world.entries.back().data.at("outcome").as_string(), "nothing changed");
+    EXPECT_EQ(loop.writer(), "a");
+}
+
+TEST_F(Loop, a_flood_of_events_is_counted_not_recorded) {
+    follow_a();
+    world.kinds.clear();
+    for (int i = 0; i < 1000; ++i) give(ports::ExternalEvent{"orders", "webhook", std::to_string(i), "x", ""});
+    EXPECT_EQ(world.wakes, 20);
+    EXPECT_EQ(world.kinds.size(), 20U);
+    now += 2s;
+    give(Tick{});
+    EXPECT_EQ(std::count(world.kinds.begin(), world.kinds.end(), "events-not-recorded"), 1);
+    EXPECT_EQ(std::count(world.kinds.begin(), world.kinds.end(), "event-outcome"), 20);
+}
+
+TEST_F(Loop, reader_endpoints_get_the_readers_and_lose_one_that_becomes_the_writer) {
+    follow_a();
+    routing::EndpointConfig reads;
+    reads.name = "reads";
+    reads.cluster = "orders";
+    reads.role = routing::Role::Reader;
+    reads.reader.max_lag.reset();
+    loop.set_endpoints({reads}, now);
+    EXPECT_EQ(world.readers, "b c");
+    now += 10ms;
+    tell(0, clusters::ProbeFailure{clusters::ProbeFailureKind::Refused, 2003, ""});
+    tell(2, reader(2, 0, "0-1-100", false));
+    tell(1, writer(1));
+    EXPECT_EQ(world.readers, "c");
+    tell(2, clusters::ProbeFailure{clusters::ProbeFailureKind::Refused, 2003, ""});
+    EXPECT_EQ(world.readers, "");
+}
+
+TEST_F(Loop, a_switchover_without_a_hook_is_refused) {
+    follow_a();
+    const auto status = loop.switchover({"orders", "b"}, now, base::WallTime(now.time_since_epoch()));
+    ASSERT_FALSE(status);
+    EXPECT_EQ(status.error().kind, base::ErrorKind::NotSupported);
 }
 
 TEST_F(Loop, a_hint_wakes_the_probes) {

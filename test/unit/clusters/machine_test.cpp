@@ -70,7 +70,7 @@ TEST(Machine, what_still_runs_on_a_former_writer_that_answers_is_killed_before_t
     bench.tell(1, writer(1));
     EXPECT_EQ(bench.machine.state(), State::Killing);
     EXPECT_EQ(deeds(bench).back(), "kill a 2");
-    bench.step(input::SessionsKilled{2, "a", 2, 0});
+    bench.step(input::SessionsKilled{2, "a", 2, 0, {}});
     EXPECT_EQ(deeds(bench).back(), "route 2 b");
     EXPECT_EQ(bench.all<action::Store>().back().record.data.at("fence").as_string(), "complete");
 }
@@ -137,7 +137,7 @@ TEST(Machine, a_full_disk_means_no_switch_an_alarm_and_another_try) {
     bench.now = bench.machine.next_deadline();
     bench.step(input::Tick{});
     ASSERT_FALSE(bench.all<action::LoadRecord>().empty());
-    bench.load(EpochFacts{1, "a", true, "0-1-100"});
+    bench.load(EpochFacts{1, "a", true, "0-1-100", ""});
     bench.tell(1, writer(1));
     EXPECT_EQ(deeds(bench).back(), "route 3 b");
     EXPECT_TRUE(bench.machine.alarms().empty()) << bench.machine.alarms().begin()->first;
@@ -145,7 +145,7 @@ TEST(Machine, a_full_disk_means_no_switch_an_alarm_and_another_try) {
 
 TEST(Machine, after_a_restart_the_same_member_is_routed_in_its_epoch_once_it_is_proven) {
     Bench bench;
-    bench.load(EpochFacts{7, "a", true, "0-1-100"});
+    bench.load(EpochFacts{7, "a", true, "0-1-100", ""});
     EXPECT_EQ(bench.routed(), "");
     bench.calm(0);
     EXPECT_EQ(deeds(bench), (std::vector<std::string>{"hold", "hold", "route 7 a"}));
@@ -153,7 +153,7 @@ TEST(Machine, after_a_restart_the_same_member_is_routed_in_its_epoch_once_it_is_
 
 TEST(Machine, after_a_restart_an_intent_is_not_taken_for_an_epoch) {
     Bench bench;
-    bench.load(EpochFacts{7, "a", false, "0-1-100"});
+    bench.load(EpochFacts{7, "a", false, "0-1-100", ""});
     bench.calm(0);
     EXPECT_EQ(deeds(bench).back(), "route 8 a");
     EXPECT_EQ(bench.all<action::Store>().back().record.data.at("fence").as_string(), "traffic-fenced only");
