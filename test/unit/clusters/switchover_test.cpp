@@ -118,6 +118,21 @@ TEST(Switchover, a_target_that_does_not_catch_up_leaves_everything_as_it_was) {
     EXPECT_EQ(planned.steps().back(), "given-up");
 }
 
+TEST(Switchover, one_that_is_given_up_routes_again_only_to_a_writer_that_is_proven_now) {
+    Planned planned;
+    planned.ask();
+    planned.sessions(3);
+    // We were held up ourselves: what the writer said is too old.
+    planned.bench.now += 2s;
+    planned.bench.tell(1, reader(1, 0, "0-1-100", false));
+    EXPECT_FALSE(planned.bench.machine.switchover());
+    EXPECT_TRUE(planned.bench.machine.held());
+    EXPECT_EQ(planned.bench.routed(), "");
+    planned.bench.tell(0, writer(0));
+    EXPECT_EQ(planned.bench.routed(), "a");
+    EXPECT_EQ(planned.bench.machine.epoch(), 1U);
+}
+
 TEST(Switchover, after_the_fence_the_former_writer_goes_on_in_an_epoch_of_its_own) {
     Planned planned;
     planned.ask();
