@@ -127,7 +127,7 @@ def verified_after(world: World, done: dict) -> float:
     while time.monotonic() < deadline:
         active = world.entries(done["last"], ("epoch-active",))
         if active:
-            entries = [e for e in world.entries(active[-1]["sequence"], ("target-group-verified",))]
+            entries = [e for e in world.entries(done["last"], ("target-group-verified",)) if e["epoch"] == active[-1]["epoch"]]
             if entries:
                 return (seconds_of(entries[0]["at"]) - done["writable"]) * 1000
         time.sleep(0.1)
