@@ -33,7 +33,7 @@ POSTGRES_LAB = POSTGRES_LAB[:POSTGRES_LAB.index("clusters:\n")] + """clusters:
       - {name: books-2, subnet: data-b, address: 10.0.2.22}
     users:
       - {name: app, password: app-demo, grants: ["ALL ON DATABASE books"]}
-      - {name: signalbox, password: signalbox-demo, grants: [pg_monitor, pg_signal_backend]}
+      - {name: signalbox, password: signalbox-demo, grants: [REPLICATION, pg_monitor, pg_signal_backend]}
       - {name: changes, password: changes-demo, grants: [REPLICATION, "ALL ON DATABASE books"]}
 
 hosts:
@@ -375,9 +375,11 @@ def test_a_slot_that_is_missing_and_then_recreated_after_a_failover_is_an_alarm_
 
 def test_a_reader_that_is_connected_and_silent_is_half_dead(postgres, tmp_path):
     lab, daemon = postgres
+    daemon.wait_for(lambda: not daemon.channel()["slot_status"]["active"], 20, "a slot without the former reader")
     pid_file = tmp_path / "pid"
-    command = (f"echo $$ > {pid_file}; exec pg_recvlogical -d 'host=10.0.1.10 user=changes dbname=books' -S debezium --start "
-               f"-f {tmp_path}/changes -s 1")
+    # With the server's default time-out of 60 s, not the lab's 3 s.
+    where = "host=10.0.1.10 user=changes dbname=books options=-cwal_sender_timeout=60s"
+    command = f"echo $$ > {pid_file}; exec pg_recvlogical -d '{where}' -S debezium --start -f {tmp_path}/changes -s 1"
     process = lab.popen("sh", "-c", command, env=dict(os.environ, PGPASSWORD="changes-demo"), stderr=subprocess.DEVNULL)
     daemon.wait_state("following", 30)
     pid = pid_file.read_text().strip()  # in the lab's own PID namespace
