@@ -71,6 +71,8 @@ void World::check_readers() {
 void World::kill_daemon() {
     if (!loop_) return;
     dead_ = true;
+    // What a full disk did not take is not known to the next process.
+    if (disk_full_) shown_ = shown_kept_;
     loop_.reset();
     calls_until_crash_ = -1;
     for (Client& client : clients_) close_session(client);
@@ -183,6 +185,7 @@ base::Status World::store_position(const std::string&, std::uint64_t epoch, cons
     if (!port_call()) return {};
     if (disk_full_) return fail(ErrorKind::Unavailable, "no space left on device");
     if (record_ && record_->active && record_->epoch == epoch) record_->position = position;
+    shown_kept_ = shown_;
     return {};
 }
 

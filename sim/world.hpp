@@ -234,6 +234,7 @@ class World final : ports::EpochStore,
     // Writes that an answer of a replica of the active writer (or of that writer, acknowledging alone) has shown to
     // the daemon. What was acknowledged and never shown can't be known.
     std::set<std::uint64_t> shown_;
+    std::set<std::uint64_t> shown_kept_;                                 // when the store last took a position
     std::map<std::pair<int, std::uint64_t>, std::size_t> shown_length_;  // by member and incarnation
     struct Snapshot {
         std::size_t length = 0;

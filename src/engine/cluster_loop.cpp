@@ -146,8 +146,8 @@ void ClusterLoop::execute(const clusters::Action& action, MonoTime now, WallTime
             } else if constexpr (std::is_same_v<T, act::Store>) {
                 store(one, now, wall);
             } else if constexpr (std::is_same_v<T, act::StorePosition>) {
-                // A position that could not be kept makes the next process' check weaker, not this one's.
-                (void)ports_.epochs.store_position(cluster.name, one.epoch, one.position);
+                // A position that is not kept makes the next process' check weaker, not this one's.
+                if (!ports_.epochs.store_position(cluster.name, one.epoch, one.position)) machine_.position_not_kept();
             } else if constexpr (std::is_same_v<T, act::Fence>) {
                 ports_.routes.fence(cluster.name, one.epoch);
             } else if constexpr (std::is_same_v<T, act::KillSessions>) {

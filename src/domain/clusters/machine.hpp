@@ -165,6 +165,8 @@ class Machine {
     base::Status may_switch_over(const std::string& to) const;
     const std::optional<Switchover>& switchover() const { return switchover_; }
     bool wants_sessions() const { return state_ == State::Draining; }
+    // The store refused the last StorePosition: it is asked again, at most once per calm interval.
+    void position_not_kept() { position_stored_.clear(); }
     // When a Tick is due; in the future of the last call's `now`.
     base::MonoTime next_deadline() const { return due_; }
 
