@@ -7,6 +7,7 @@ the others; what could not be measured is left out.
 import argparse
 import json
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -90,6 +91,8 @@ def run_all(arguments: argparse.Namespace, results: Results) -> list[str]:
 
 
 def main() -> int:
+    # Labs and namespaces end with their with statements, also when somebody ends the run.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     arguments = arguments_of()
     results = Results("follow", arguments.keep)
     failed = run_all(arguments, results)

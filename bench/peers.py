@@ -65,8 +65,11 @@ backend targets
 
 
 def version() -> str:
-    """"HAProxy 2.6" """
-    done = subprocess.run(["haproxy", "-v"], capture_output=True, text=True, check=True)
+    """"HAProxy 2.6"; without the number where there is none."""
+    try:
+        done = subprocess.run(["haproxy", "-v"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "HAProxy"
     return "HAProxy " + ".".join(done.stdout.split()[2].split(".")[:2])
 
 
