@@ -71,8 +71,9 @@ void World::check_readers() {
 void World::kill_daemon() {
     if (!loop_) return;
     dead_ = true;
-    // What a full disk did not take is not known to the next process.
-    if (disk_full_) shown_ = shown_kept_;
+    // The store takes a position once per calm interval, and none while the disk is full: what it did not take is not
+    // known to the next process, which docs/adr/0001 counts as a cost.
+    shown_ = shown_kept_;
     loop_.reset();
     calls_until_crash_ = -1;
     for (Client& client : clients_) close_session(client);
@@ -175,6 +176,7 @@ base::Status World::store(const std::string&, const ports::EpochRecord& record, 
         if (options_.verbose)
             say(fmt::format("  {} {} {}", entry.kind, entry.epoch, base::json::serialize(entry.data)));
         trace(12, record.epoch, record.active ? 1 : 0);
+        shown_kept_ = shown_;
         if (record.active && entry.data.at("fence").as_string() != "complete") fenced_only_.insert(record.epoch);
     }
     if (!told) return fail(ErrorKind::Unavailable, "no space left on device");

@@ -191,7 +191,16 @@ class Judge {
                 if (of_another && *source.member != j && !answering_[*source.member]) witness = j;
             }
         }
-        out.findings.push_back({Check::NotContradicted, !witness, witness, {}});
+        // PostgreSQL: who answers on a timeline that branched off the candidate's knows of a later promotion.
+        std::string detail;
+        for (std::size_t j = 0; j < members_.size() && on(Guard::ReaderContradicts) && !witness; ++j) {
+            if (j == index || !answering_[j] || members_[j].foreign) continue;
+            if (members_[j].evidence->engine != Engine::PostgreSql) continue;
+            if (!members_[j].history.newer_than(members_[index].history)) continue;
+            witness = j;
+            detail = members_[j].history.text();
+        }
+        out.findings.push_back({Check::NotContradicted, !witness, witness, std::move(detail)});
     }
 
     bool strictly_newer(std::size_t a, std::size_t b) const {
@@ -497,6 +506,9 @@ std::string explain(const Finding& finding, const MemberView& member, const std:
             return fmt::format("'{}' has neither answered nor failed to yet", other);
         case Check::NotContradicted:
             if (finding.passed) return "nobody who answers contradicts it";
+            if (!finding.detail.empty()) {
+                return fmt::format("'{}' is on a timeline that branched off this one's: {}", other, finding.detail);
+            }
             return fmt::format("'{}' still receives from another member, which is silent", other);
         case Check::TopologyAgrees:
             if (finding.passed) return "the newest topology names no other writer";

@@ -67,6 +67,16 @@ TEST(Postgres, of_two_that_claim_the_one_that_was_promoted_since_wins) {
     EXPECT_TRUE(bench.machine.alarms().empty());
 }
 
+TEST(Postgres, a_standby_of_a_later_timeline_speaks_against_a_former_writer) {
+    Bench bench({}, postgres_members());
+    bench.load(EpochFacts{3, "c", true, "1@0/3000000", "7001"});
+    bench.fail(2, ProbeFailureKind::TimedOut);
+    bench.tell(1, standby(2, 2, "1@0/3000148,2@0/3000300", false));
+    bench.tell(0, primary(1, "1@0/9000000"));
+    EXPECT_EQ(bench.routed(), "");
+    EXPECT_THAT(bench.machine.reasons(0), ::testing::Contains(HasSubstr("'b' is on a timeline that branched off")));
+}
+
 TEST(Postgres, two_on_one_timeline_are_held_however_far_one_of_them_is) {
     Bench bench = following_postgres();
     for (int i = 0; i < 40; ++i) {
