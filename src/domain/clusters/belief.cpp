@@ -376,8 +376,10 @@ bool confirm(Continuity& continuity, const std::vector<MemberView>& members, std
     }
     for (const SourceView& source : member.sources) {
         if (observed == active || source.member != active) continue;
-        const Position& writer = members[active].history;
-        position.join(source.received.confirms(*member.evidence, writer));
+        // Until the recorded writer has answered in this process, what was confirmed before says where it was.
+        const bool known = !members[active].history.empty();
+        const Position& writer = known ? members[active].history : continuity.position;
+        if (known || source.io_running) position.join(source.received.confirms(*member.evidence, writer));
         if (source.io_running) position.join(member.applied.confirms(*member.evidence, writer));
     }
     position = position.newest();

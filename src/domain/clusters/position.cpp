@@ -117,7 +117,8 @@ Position Position::confirms(const Evidence& replica, const Position& writer) con
         out.value_ = set->without(replica.server_uid);
     } else {
         const auto* history = std::get_if<Timelines>(&writer.value_);
-        if (history != nullptr && std::get<Timelines>(value_).same_timeline(*history)) out.value_ = value_;
+        const auto& mine = std::get<Timelines>(value_);
+        if (history != nullptr && (mine.same_timeline(*history) || mine.descends_from(*history))) out.value_ = value_;
     }
     return out;
 }

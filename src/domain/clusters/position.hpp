@@ -38,7 +38,7 @@ class Position {
     // What the server that answered so wrote itself: under its own id, under its uuid, on the timeline that it is on.
     Position written_by(const Evidence& server) const;
     // What a replica that has this, and answered so, confirms of the writer's history: not what it wrote itself, and
-    // nothing of a timeline that the writer is not on.
+    // nothing of a timeline that the writer is not on, unless it branched off the writer's: then the answer is newer.
     Position confirms(const Evidence& replica, const Position& writer) const;
 
     friend bool operator==(const Position& a, const Position& b);
