@@ -379,7 +379,11 @@ bool confirm(Continuity& continuity, const std::vector<MemberView>& members, std
         // Until the recorded writer has answered in this process, what was confirmed before says where it was.
         const bool known = !members[active].history.empty();
         const Position& writer = known ? members[active].history : continuity.position;
-        if (known || source.io_running) position.join(source.received.confirms(*member.evidence, writer));
+        // PostgreSQL's received position is the server's, not of the source that it is pointed at now.
+        // A later timeline than what was confirmed is the recorded writer's all the same.
+        const bool by_source = known || source.io_running || member.evidence->engine != Engine::PostgreSql ||
+                               source.received.newer_than(continuity.position);
+        if (by_source) position.join(source.received.confirms(*member.evidence, writer));
         if (source.io_running) position.join(member.applied.confirms(*member.evidence, writer));
     }
     position = position.newest();
