@@ -129,19 +129,27 @@ void World::fault_wish() {
     trace(16, static_cast<std::uint64_t>(kind), 0);
     if (kind <= 1) {
         const int target = pick(members_.size());
-        if (loop_->switchover({config_.name, name(target)}, daemon_time(), base::WallTime(now_.time_since_epoch()))) {
-            ++outcome_.switchovers;
-        }
+        const auto begun =
+            loop_->switchover({config_.name, name(target)}, daemon_time(), base::WallTime(now_.time_since_epoch()));
+        if (!begun) return;  // nothing was stepped
+        ++outcome_.switchovers;
+        after_call();
     } else if (kind == 2) {
         ++outcome_.reconfigured;
         clusters::ClusterConfig other = config_;
-        if (chance(0.5) && other.members.size() > 2) other.members.erase(other.members.begin() + pick(3));
+        // Who takes the writer itself out of the configuration says that its writes are no concern of this cluster.
+        const std::size_t gone = prng_.below(other.members.size());
+        const bool writing = record_ && other.members[gone].name == record_->member;
+        if (chance(0.5) && other.members.size() > 2 && !writing) {
+            other.members.erase(other.members.begin() + static_cast<std::ptrdiff_t>(gone));
+        }
         loop_->reconfigure(other, daemon_time(), base::WallTime(now_.time_since_epoch()));
         after(between(50ms, 800ms), [this, process = process_] {
             if (dead_ || process != process_) return;
             loop_->reconfigure(config_, daemon_time(), base::WallTime(now_.time_since_epoch()));
             after_call();
         });
+        after_call();
     } else {
         // True, late, forged or repeated: it only wakes probes.
         const int times = chance(0.1) ? 100 : 1;
@@ -150,7 +158,6 @@ void World::fault_wish() {
             post(ports::ExternalEvent{config_.name, "webhook", std::to_string(i / 2), "failover-completed", ""});
         }
     }
-    after_call();
 }
 
 void World::heal() {
