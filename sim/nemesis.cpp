@@ -114,7 +114,7 @@ void World::fault_daemon() {
             after(between(50ms, 2s), [this] { disk_full_ = false; });
             return;
         case 4:
-            for (Shard& shard : shards_) shard.busy_until = now_ + between(0ms, 800ms);
+            for (Shard& shard : shards_) shard.busy_until = std::max(shard.busy_until, now_ + between(0ms, 800ms));
             return;
         default:
             return;
