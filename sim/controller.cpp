@@ -125,7 +125,8 @@ void World::promote(int index) {
     member.io = false;
     member.read_only = false;
     member.claimed_at = now_;
-    member.branches.emplace_back(member.branches.back().first + 1, member.log.size());
+    // Numbers are taken from one archive: two timelines of one number that branch off at one place can't be told apart.
+    member.branches.emplace_back(++timelines_, member.log.size());
     if (engine_ == clusters::Engine::PostgreSql) {
         // The end of recovery is a record of its own: a timeline without one would be nobody's.
         const Statement record{0, 0, ++next_write_, member.incarnation};

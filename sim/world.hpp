@@ -243,7 +243,8 @@ class World final : ports::EpochStore,
     std::map<std::pair<int, std::uint64_t>, Snapshot> snapshots_;  // by member and probe
     void note_shown(const clusters::Observation& observation);
 
-    int writer_ = 0;  // the controller's
+    int writer_ = 0;               // the controller's
+    std::uint32_t timelines_ = 1;  // PostgreSQL: the highest number given
     MonoTime writer_seen_{};
     Duration controller_patience_{};
     int switch_to_ = -1;
