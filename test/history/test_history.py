@@ -103,12 +103,20 @@ class Run:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)["items"]
 
-    def wait_routed(self, after_epoch=0, timeout=60):
+    def last_sequence(self):
+        return self.journal()[-1]["sequence"]
+
+    def wait_routed(self, after=0, timeout=60):
+        """Until a writer is routed; with `after`, until that happened anew since that entry of the journal. The same member
+        may go on in the same epoch: it came back as the writer and never said that it was none."""
         def routed():
             cluster = self.status()
-            return cluster.get("state") == "following" and cluster["epoch"] > after_epoch and cluster
+            if cluster.get("state") != "following":
+                return None
+            anew = not after or any(e["kind"] == "routed" and e["sequence"] > after for e in self.journal())
+            return cluster if anew else None
         try:
-            return wait_for(routed, timeout, f"an epoch after {after_epoch}", every=0.05)
+            return wait_for(routed, timeout, f"a route after entry {after} of the journal", every=0.1)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{json.dumps(self.status())[:4000]}\n{open(self.log.name).read()[-3000:]}") from None
 
@@ -165,16 +173,16 @@ class Run:
 
     def pause(self):
         writer = self.writer()
-        epoch = self.status()["epoch"]
+        last = self.last_sequence()
         self.lab.ctl("pause", writer)
-        self.wait_routed(epoch)
+        self.wait_routed(last)
         self.lab.ctl("resume", writer, check=False)  # the controller may have started it anew already
 
     def blackhole(self):
         writer = self.writer()
-        epoch = self.status()["epoch"]
+        last = self.last_sequence()
         self.lab.ctl("blackhole", writer)
-        self.wait_routed(epoch)
+        self.wait_routed(last)
         self.lab.ctl("heal", writer)
 
     def planned(self):
@@ -226,10 +234,11 @@ class Run:
 
     def fail_over(self, fault):
         self.lab.wait_healthy(90)
-        epoch = self.wait_routed()["epoch"]
+        self.wait_routed()
         time.sleep(self.random.uniform(0.1, 0.6))
+        last = self.last_sequence()
         getattr(self, fault)()
-        self.wait_routed(epoch, timeout=90)
+        self.wait_routed(last, timeout=90)
 
     # The end.
     def rows(self, member):
@@ -284,7 +293,6 @@ def test_nothing_acknowledged_is_lost_and_no_former_writer_is_written(engine, fa
         run.make_tables()
         run.start_clients()
         order = []
-        # The same member can only be elected again where the controller starts the old writer as the writer.
         for index in range(failovers):
             if not order:
                 order = FAULTS[:]
@@ -296,7 +304,7 @@ def test_nothing_acknowledged_is_lost_and_no_former_writer_is_written(engine, fa
         verdict, epochs, operations = run.judge()
         print(f"{len(epochs.active)} epochs; {dict(verdict.counts)}", flush=True)
         assert not verdict.violations, f"seed {SEED}\n" + "\n".join(verdict.violations)
-        assert len(epochs.active) > failovers * 3 // 4
+        assert len(epochs.active) > failovers // 2  # the others were answered by the same member again
         assert verdict.counts["set-ok"] > 50 * failovers and verdict.counts["append-ok"] > 50 * failovers
         # A history without doubt proves nothing: the faults must have hit writes under way.
         assert verdict.counts["set-unknown"] > 0 and verdict.counts["unknown-did-not-happen"] > 0
