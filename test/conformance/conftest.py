@@ -178,4 +178,9 @@ def programs() -> dict[str, list[str]]:
         "sysbench": [*python, str(clients / "sysbench_client.py")],
         "connector-j-mariadb": [*java, "mariadb"],
         "connector-j-mysql": [*java, "mysql"],
+        "psql": [*python, str(clients / "psql_cli.py")],
+        "pgbench": [*python, str(clients / "pgbench_client.py")],
+        "psycopg": [*python, str(clients / "psycopg_client.py")],
+        "pg": ["node", str(clients / "pg_client.js")],
+        "pgjdbc": [*java, "postgresql"],
     }
