@@ -71,7 +71,9 @@ bool Machine::switching_over() const {
 
 bool Machine::target_unfit() const {
     const auto index = index_of(switchover_->to);
-    return !index || !target_fit(*index);
+    // Where the former writer may still get traffic through us, promoting another one would make two.
+    const bool open = before_hook() && !unfenced_.empty();
+    return !index || open || !target_fit(*index);
 }
 
 bool Machine::caught_up() const {
@@ -147,6 +149,7 @@ void Machine::end_switchover(const Transition& row) {
                 if (missing) data["missing"] = missing->text();
             }
         }
+        if (!unfenced_.empty()) data["unfenced"] = base::join(unfenced_, "; ");
         if (!switchover_->text.empty()) data["hook"] = switchover_->text;
         switchover_step("given-up", std::move(data));
     }

@@ -247,12 +247,14 @@ TEST(Switchover, a_reload_that_takes_the_target_away_ends_it) {
     EXPECT_EQ(planned.bench.machine.writer(), "a");
 }
 
-TEST(Switchover, what_a_fence_could_not_reach_is_said) {
+TEST(Switchover, nobody_is_promoted_while_the_writer_may_still_get_traffic_through_us) {
     Planned planned;
     planned.bench.barrier.unfenced = {"target group 'x': no answer"};
     planned.prepare();
-    planned.bench.step(input::PromoteDone{2, true, ""});
-    planned.promoted();
+    EXPECT_TRUE(planned.bench.all<action::Promote>().empty());
+    ASSERT_EQ(planned.steps().back(), "given-up");
+    planned.probe();
+    EXPECT_EQ(planned.bench.routed(), "a");
     EXPECT_THAT(planned.bench.machine.alarms().at("unfenced"), HasSubstr("target group 'x': no answer"));
     EXPECT_EQ(planned.bench.all<action::Store>().back().record.data.at("fence").as_string(), "traffic-fenced only");
 }
