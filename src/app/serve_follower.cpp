@@ -24,13 +24,33 @@ bool same_place(const routing::EndpointConfig& a, const routing::EndpointConfig&
 
 }  // namespace
 
+// What a loop says of its members (those that it found, too) reaches all who hold connections to them.
+class Follower::Members final : public ports::MemberProbes {
+  public:
+    Members(probing::Probes& probes, probing::Killer& killer) : probes_(probes), killer_(killer) {}
+    void configure(const clusters::ClusterConfig& cluster) override {
+        probes_.configure(cluster);
+        killer_.configure(cluster);
+    }
+    void set_cadence(const std::string& cluster, const std::string& member, base::Duration interval,
+                     base::Duration deadline) override {
+        probes_.set_cadence(cluster, member, interval, deadline);
+    }
+    void wake(const std::string& cluster) override { probes_.wake(cluster); }
+
+  private:
+    probing::Probes& probes_;
+    probing::Killer& killer_;
+};
+
 Follower::Follower(std::size_t shards, const std::string& instance, ports::Journal& journal, ports::EpochStore& epochs)
-    : journal_(journal), epochs_(epochs) {
-    make_planes(shards, instance);
+    : instance_(instance), journal_(journal), epochs_(epochs) {
+    make_planes(shards);
     probes_ =
         std::make_unique<probing::Probes>([this](clusters::Observation seen) { post(std::move(seen)); }, engines());
     killer_ =
         std::make_unique<probing::Killer>([this](ports::SessionsKilled killed) { post(std::move(killed)); }, engines());
+    members_ = std::make_unique<Members>(*probes_, *killer_);
     promote_ = std::make_unique<process::PromoteHook>([this](ports::PromoteDone done) { post(std::move(done)); });
     thread_ = std::thread([this] { run(); });
 }
@@ -203,8 +223,7 @@ void Follower::forget_observations(const std::string& cluster) {
 void Follower::apply_clusters(const std::vector<clusters::ClusterConfig>& clusters,
                               const std::vector<routing::EndpointConfig>& endpoints) {
     for (const auto& config : clusters) {
-        probes_->configure(config);
-        killer_->configure(config);
+        members_->configure(config);
         promote_->configure(config);
         // The probes before these have ended: what they said may be of an address that is another member's now.
         forget_observations(config.name);
@@ -216,7 +235,7 @@ void Follower::apply_clusters(const std::vector<clusters::ClusterConfig>& cluste
         }
         figures_[config.name];
         auto loop = std::make_unique<engine::ClusterLoop>(
-            config, engine::ClusterPorts{epochs_, journal_, *probes_, *planes_, *killer_, promote_.get()});
+            config, engine::ClusterPorts{epochs_, journal_, *members_, *planes_, *killer_, promote_.get()});
         loop->start(mono_now(), wall_now());
         loop->set_endpoints(endpoints, mono_now());
         loops_[config.name] = std::move(loop);
@@ -240,7 +259,10 @@ std::vector<EndpointView> Follower::endpoints() const {
     for (auto& stats : planes_->stats()) {
         const std::lock_guard guard(mutex_);
         const auto opened = opened_.find(stats.endpoint);
-        if (opened != opened_.end()) views.push_back({opened->second, std::move(stats)});
+        if (opened != opened_.end()) {
+            auto readers = planes_->readers(opened->first);
+            views.push_back({opened->second, std::move(stats), std::move(readers)});
+        }
     }
     return views;
 }
@@ -295,6 +317,7 @@ std::vector<base::Error> Follower::apply(const std::vector<clusters::ClusterConf
         const std::lock_guard guard(mutex_);
         std::erase_if(unopened_, [&](const auto& entry) { return !wanted_.contains(entry.first); });
     }
+    if (opened_.empty()) clear_kernel(endpoints);
     call([&] { apply_clusters(clusters, endpoints); });
     std::vector<base::Error> errors;
     for (const auto& [name, endpoint] : wanted_) {

@@ -35,13 +35,13 @@ struct ClusterFigures {
     std::uint64_t failovers = 0;
     std::uint64_t alarms = 0;
     std::map<std::string, ProbeFigures> probes;
-    std::map<std::string, std::vector<routing::ReaderTarget>> readers;  // by reader endpoint
 };
 
 // An endpoint that is open.
 struct EndpointView {
     routing::EndpointConfig config;
     ports::EndpointStats stats;
+    std::vector<routing::ReaderTarget> readers;  // of a reader endpoint
 };
 
 // Immutable once published: the API reads it without stopping the engine.
@@ -89,7 +89,9 @@ class Follower {
     void call(const Task& task);
     // The same without waiting, at most queue_max of them; from any thread.
     void later(Task task);
-    void make_planes(std::size_t shards, const std::string& instance);
+    void make_planes(std::size_t shards);
+    // A configuration without kernel endpoints leaves nothing of an earlier one in the kernel.
+    void clear_kernel(const std::vector<routing::EndpointConfig>& endpoints);
     void journal(const std::string& kind, const std::string& cluster, std::uint64_t epoch, base::json::object data);
     void run();
     void handle(const engine::ClusterEvent& event);
@@ -101,6 +103,9 @@ class Follower {
     std::optional<base::Error> open(const routing::EndpointConfig& endpoint);
     void close(const std::string& endpoint);
 
+    class Members;
+
+    const std::string instance_;
     ports::Journal& journal_;
     ports::EpochStore& epochs_;
 
@@ -126,6 +131,7 @@ class Follower {
     std::unique_ptr<Planes> planes_;
     std::unique_ptr<probing::Probes> probes_;
     std::unique_ptr<probing::Killer> killer_;
+    std::unique_ptr<Members> members_;
     std::unique_ptr<process::PromoteHook> promote_;
     std::thread thread_;
 };

@@ -11,7 +11,7 @@
 
 namespace signalbox::app {
 
-void Follower::make_planes(std::size_t shards, const std::string& instance) {
+void Follower::make_planes(std::size_t shards) {
     planes_ = std::make_unique<Planes>([this](ports::BarrierDone done) { post(std::move(done)); });
     const auto acknowledge = [this](ports::BarrierDone part) { planes_->acknowledged(std::move(part)); };
 
@@ -22,7 +22,7 @@ void Follower::make_planes(std::size_t shards, const std::string& instance) {
     planes_->add(routing::Mode::Stream, std::make_unique<relay::Relay>(std::move(stream)));
 
     kernel::KernelOptions kernel;
-    kernel.instance = instance;
+    kernel.instance = instance_;
     kernel.on_barrier = acknowledge;
     kernel.on_problem = [](const std::string& text) { spdlog::warn("kernel endpoints: {}", text); };
     planes_->add(routing::Mode::Kernel, std::make_unique<kernel::KernelRoutes>(std::move(kernel)));
@@ -57,6 +57,15 @@ void Follower::make_planes(std::size_t shards, const std::string& instance) {
         }
     };
     planes_->add(routing::Mode::TargetGroup, std::make_unique<targetgroup::TargetGroups>(std::move(groups)));
+}
+
+void Follower::clear_kernel(const std::vector<routing::EndpointConfig>& endpoints) {
+    for (const auto& endpoint : endpoints) {
+        if (endpoint.mode == routing::Mode::Kernel) return;
+    }
+    if (const auto removed = kernel::KernelRoutes::remove(instance_); !removed) {
+        spdlog::warn("kernel endpoints of an earlier configuration may still be there: {}", removed.error().text());
+    }
 }
 
 void Follower::journal(const std::string& kind, const std::string& cluster, std::uint64_t epoch,

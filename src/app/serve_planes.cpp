@@ -86,7 +86,17 @@ void Planes::route(const std::string& cluster, std::uint64_t epoch, const std::s
 
 void Planes::set_readers(const std::string& cluster, const std::string& endpoint,
                          const std::vector<routing::ReaderTarget>& targets) {
+    {
+        const std::lock_guard guard(mutex_);
+        readers_[endpoint] = targets;
+    }
     for (const auto& [mode, plane] : planes_) plane->set_readers(cluster, endpoint, targets);
+}
+
+std::vector<routing::ReaderTarget> Planes::readers(const std::string& endpoint) const {
+    const std::lock_guard guard(mutex_);
+    const auto found = readers_.find(endpoint);
+    return found == readers_.end() ? std::vector<routing::ReaderTarget>{} : found->second;
 }
 
 std::uint64_t Planes::writer_sessions(const std::string& cluster) const {

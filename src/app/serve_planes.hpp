@@ -34,6 +34,8 @@ class Planes final : public ports::WriterRoutes {
     void close(const routing::EndpointConfig& config);
     void update(const routing::EndpointConfig& config);
     std::vector<ports::EndpointStats> stats() const;
+    // What a reader endpoint was last told to lead to; empty before that.
+    std::vector<routing::ReaderTarget> readers(const std::string& endpoint) const;
 
     void hold(const std::string& cluster, std::uint64_t epoch) override;
     void fence(const std::string& cluster, std::uint64_t epoch) override;
@@ -52,8 +54,9 @@ class Planes final : public ports::WriterRoutes {
 
     OnBarrier on_barrier_;
     std::map<routing::Mode, std::unique_ptr<ports::DataPlane>> planes_;
-    std::mutex mutex_;
+    mutable std::mutex mutex_;
     std::map<std::pair<std::string, std::uint64_t>, Barrier> barriers_;  // not done yet
+    std::map<std::string, std::vector<routing::ReaderTarget>> readers_;  // by endpoint
 };
 
 // Adds what the sessions of `part` may still run to `total`, per member.

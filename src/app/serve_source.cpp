@@ -33,12 +33,8 @@ json::object to_json(const EndpointView& endpoint, const ClusterFigures* cluster
         object["member"] = routed ? json::value(cluster->writer) : json::value(nullptr);
     } else {
         json::array members;
-        const auto readers =
-            cluster == nullptr ? decltype(cluster->readers.end()){} : cluster->readers.find(stats.endpoint);
-        if (cluster != nullptr && readers != cluster->readers.end()) {
-            for (const routing::ReaderTarget& target : readers->second) {
-                if (!target.draining) members.emplace_back(target.member);
-            }
+        for (const routing::ReaderTarget& target : endpoint.readers) {
+            if (!target.draining) members.emplace_back(target.member);
         }
         object["state"] = members.empty() ? "held" : "routed";
         object["members"] = std::move(members);
