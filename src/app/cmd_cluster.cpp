@@ -195,6 +195,7 @@ bool report_switchover(const Options& options, const json::object& cluster, cons
 base::Result<bool> follow_switchover(const http::Client& client, const Options& options, std::int64_t sequence) {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::duration<double>(options.timeout_s);
     std::string told;
+    int looks_after_end = 0;
     while (std::chrono::steady_clock::now() < deadline) {
         SB_TRY(const Seen seen, ask(client, options.name));
         const auto& cluster = seen.clusters.front().as_object();
@@ -204,10 +205,9 @@ base::Result<bool> follow_switchover(const http::Client& client, const Options& 
             std::fprintf(stderr, "%s: %s\n", options.name.c_str(), text.c_str());
         }
         told = text;
-        const auto* under_way = cluster.if_contains("switchover");
-        const bool ended = under_way == nullptr || under_way->is_null();
-        // After the hook traffic is held until somebody is proven: that is no end yet.
-        if (ended && text != "-" && is_routed(cluster)) return report_switchover(options, cluster, step);
+        // The status may be a moment older than the journal: it counts once the last step has been there for a while.
+        if (text == "done" || text == "given-up") ++looks_after_end;
+        if (looks_after_end > 3 && is_routed(cluster)) return report_switchover(options, cluster, step);
         std::this_thread::sleep_for(poll_interval);
     }
     return fail(ErrorKind::UnknownOutcome,
