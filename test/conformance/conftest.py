@@ -29,7 +29,7 @@ LOAD_ROWS = 50_000
 def large_result_sum() -> str:
     whole = hashlib.sha256()
     for number in range(1, LARGE_ROWS + 1):
-        whole.update((hashlib.md5(str(number).encode()).hexdigest() * 32).encode())
+        whole.update((hashlib.sha256(str(number).encode()).hexdigest() * 16).encode())
     return whole.hexdigest()
 
 
@@ -60,6 +60,7 @@ class World(LabSession):
         base = 5432 if engine == "postgresql" else 3306
         self.ports = {"stream": (base, base + 1), "kernel": (base + 2, base + 3)}
         self.folder = self.out / "clients"
+        self.engine = engine
 
     def start(self) -> None:
         self.up()
@@ -71,7 +72,17 @@ class World(LabSession):
         self.run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
                  "-subj", "/CN=other", "-keyout", "/dev/null", "-out", str(self.folder / "other-ca.pem"))
         with open(self.folder / "load.tsv", "w") as file:
-            file.writelines(f"{i}\t{hashlib.md5(str(i).encode()).hexdigest()}\n" for i in range(1, LOAD_ROWS + 1))
+            file.writelines(f"{i}\t{hashlib.sha256(str(i).encode()).hexdigest()}\n" for i in range(1, LOAD_ROWS + 1))
+
+        if self.engine == "mysql":
+            for member in self.members():
+                self.on_client("mariadb", "--no-defaults", "-h", member["address"], "-u", "admin", "-e", "SET GLOBAL local_infile = 1",
+                               MYSQL_PWD="admin-demo")
+            # MariaDB has such a table by itself.
+            self.sql(f"CREATE TABLE seq_1_to_{LARGE_ROWS} (seq INT PRIMARY KEY);"
+                     f"SET cte_max_recursion_depth = {LARGE_ROWS};"
+                     f"INSERT INTO seq_1_to_{LARGE_ROWS} WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < {LARGE_ROWS})"
+                     " SELECT i FROM s")
 
     def command(self, mode: str, program: list[str], action: str, name: str) -> list[str]:
         port, reader = self.ports[mode]
@@ -117,9 +128,14 @@ class World(LabSession):
         return [int(line) for line in file.read_text().split("\n")[:-1]] if file.exists() else []
 
 
+def pytest_generate_tests(metafunc):
+    if "world" in metafunc.fixturenames:
+        metafunc.parametrize("world", metafunc.module.ENGINES, indirect=True, scope="module")
+
+
 @pytest.fixture(scope="module")
 def world(request):
-    with World(request.module.ENGINE) as session:
+    with World(request.param) as session:
         session.start()
         yield session
 

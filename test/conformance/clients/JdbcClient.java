@@ -67,7 +67,7 @@ public final class JdbcClient {
 
     String plain() {
         return switch (flavour) {
-            case "mariadb" -> "sslMode=disable";
+            case "mariadb" -> "sslMode=disable&allowPublicKeyRetrieval=true";
             case "mysql" -> "sslMode=DISABLED&allowPublicKeyRetrieval=true";
             default -> "sslmode=disable";
         };
@@ -138,8 +138,8 @@ public final class JdbcClient {
     }
 
     Object large(String options) throws Exception {
-        String sql = postgresql ? "SELECT repeat(md5(i::text), 32) FROM generate_series(1, " + LARGE_ROWS + ") AS i"
-                                : "SELECT REPEAT(MD5(seq), 32) FROM seq_1_to_" + LARGE_ROWS;
+        String sql = postgresql ? "SELECT repeat(encode(sha256(i::text::bytea), 'hex'), 16) FROM generate_series(1, " + LARGE_ROWS + ") AS i"
+                                : "SELECT REPEAT(SHA2(seq, 256), 16) FROM seq_1_to_" + LARGE_ROWS;
         MessageDigest whole = MessageDigest.getInstance("SHA-256");
         try (Connection connection = connect(port, options); Statement statement = connection.createStatement();
              ResultSet rows = statement.executeQuery(sql)) {
@@ -169,7 +169,8 @@ public final class JdbcClient {
             } else {
                 execute(connection, "LOAD DATA LOCAL INFILE '" + file + "' INTO TABLE " + table);
             }
-            return Integer.parseInt(one(connection, "SELECT COUNT(*) FROM " + table + " WHERE text = " + (postgresql ? "md5(id::text)" : "MD5(id)")));
+            return Integer.parseInt(one(connection, "SELECT COUNT(*) FROM " + table
+                                                    + " WHERE text = " + (postgresql ? "encode(sha256(id::text::bytea), 'hex')" : "SHA2(id, 256)")));
         }
     }
 
@@ -214,7 +215,9 @@ public final class JdbcClient {
             canceller.start();
             String ended = "not";
             try {
-                statement.execute("SELECT " + (postgresql ? "pg_sleep(" : "SLEEP(") + SLEEP_S + ")");
+                // In the condition of a table's rows MySQL tells an interrupted SLEEP as an error, as MariaDB always does.
+                statement.execute(postgresql ? "SELECT pg_sleep(" + SLEEP_S + ")"
+                                             : "SELECT seq FROM seq_1_to_" + LARGE_ROWS + " WHERE SLEEP(" + SLEEP_S + ")");
             } catch (SQLException error) {
                 ended = error.toString();
             }

@@ -3,7 +3,9 @@ const fs = require('fs');
 const mysql = require('mysql2/promise');
 const { LARGE_ROWS, SLEEP_S, place, sumOf, sleep, printFeatures, writeOn, refused, run } = require('./common.js');
 
-const LARGE = `SELECT seq, REPEAT(MD5(seq), 32) AS text FROM seq_1_to_${LARGE_ROWS}`;
+const LARGE = `SELECT seq, REPEAT(SHA2(seq, 256), 16) AS text FROM seq_1_to_${LARGE_ROWS}`;
+// In the condition of a table's rows MySQL tells an interrupted SLEEP as an error, as MariaDB always does.
+const LONG = `SELECT seq FROM seq_1_to_${LARGE_ROWS} WHERE SLEEP(${SLEEP_S})`;
 const authority = (file) => ({ ssl: { ca: fs.readFileSync(`${place.folder}/${file}`) } });
 
 const options = (more = {}) => ({
@@ -24,7 +26,10 @@ const status = async (connection, name) => (await connection.query(`SHOW SESSION
 
 const large = async (connection) => sumOf((await connection.query(LARGE))[0].map((row) => row.text));
 
-const table = (connection) => connection.query(`CREATE OR REPLACE TABLE ${place.table} (id INT PRIMARY KEY, text VARCHAR(200))`);
+async function table(connection) {
+    await connection.query(`DROP TABLE IF EXISTS ${place.table}`);
+    await connection.query(`CREATE TABLE ${place.table} (id INT PRIMARY KEY, text VARCHAR(200))`);
+}
 
 async function prepared(connection) {
     const results = [];
@@ -41,7 +46,7 @@ async function loaded(connection) {
         sql: `LOAD DATA LOCAL INFILE 'load.tsv' INTO TABLE ${place.table}`,
         infileStreamFactory: (path) => fs.createReadStream(`${place.folder}/${path}`),
     });
-    return Number((await connection.query(`SELECT COUNT(*) AS n FROM ${place.table} WHERE text = MD5(id)`))[0][0].n);
+    return Number((await connection.query(`SELECT COUNT(*) AS n FROM ${place.table} WHERE text = SHA2(id, 256)`))[0][0].n);
 }
 
 async function transaction(connection) {
@@ -59,7 +64,7 @@ const cancelled = (more) => connected(async (connection) => {
     const began = Date.now();
     setTimeout(() => connected((other) => other.query(`KILL QUERY ${connection.threadId}`), more), 1000);
     try {
-        return `not cancelled: ${JSON.stringify((await connection.query(`SELECT SLEEP(${SLEEP_S})`))[0])}`;
+        return `not cancelled: ${JSON.stringify((await connection.query(LONG))[0])}`;
     } catch (error) {
         const [[row]] = await connection.query('SELECT 1 AS one');
         return error.errno === 1317 && Date.now() - began < SLEEP_S * 500 && row.one === 1 ? true : String(error);

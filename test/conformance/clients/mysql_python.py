@@ -8,7 +8,9 @@ from common import LARGE_ROWS, SLEEP_S, arguments, password, print_features, ref
 (module_name,), action, place = arguments()
 driver = importlib.import_module(module_name)
 PYMYSQL = module_name == "pymysql"
-LARGE = f"SELECT seq, REPEAT(MD5(seq), 32) FROM seq_1_to_{LARGE_ROWS}"
+# In the condition of a table's rows MySQL tells an interrupted SLEEP as an error, as MariaDB always does.
+LONG = f"SELECT seq FROM seq_1_to_{LARGE_ROWS} WHERE SLEEP({SLEEP_S})"
+LARGE = f"SELECT seq, REPEAT(SHA2(seq, 256), 16) FROM seq_1_to_{LARGE_ROWS}"
 
 
 def connect(port=place.port, ca=None, compress=False):
@@ -54,16 +56,21 @@ def large(connection):
     return sum_of(row[1] for row in execute(connection, LARGE))
 
 
+def make_table(connection):
+    execute(connection, f"DROP TABLE IF EXISTS {place.table}")
+    execute(connection, f"CREATE TABLE {place.table} (id INT PRIMARY KEY, text VARCHAR(200))")
+
+
 def loaded(_):
     connection = connect()
-    execute(connection, f"CREATE OR REPLACE TABLE {place.table} (id INT PRIMARY KEY, text VARCHAR(200))")
+    make_table(connection)
     execute(connection, f"LOAD DATA LOCAL INFILE '{place.file('load.tsv')}' INTO TABLE {place.table}")
-    return execute(connection, f"SELECT COUNT(*) FROM {place.table} WHERE text = MD5(id)")[0][0]
+    return execute(connection, f"SELECT COUNT(*) FROM {place.table} WHERE text = SHA2(id, 256)")[0][0]
 
 
 def transaction(_):
     connection = connect()
-    execute(connection, f"CREATE OR REPLACE TABLE {place.table} (id INT PRIMARY KEY, text VARCHAR(200))")
+    make_table(connection)
     connection.begin() if PYMYSQL else connection.start_transaction()
     execute(connection, f"INSERT INTO {place.table} VALUES (1, 'one'), (2, 'two')")
     connection.commit()
@@ -79,7 +86,7 @@ def cancelled(_, ca=None):
     threading.Timer(1, lambda: execute(other, f"KILL QUERY {running}")).start()
     began = time.monotonic()
     try:
-        return f"not cancelled: {execute(connection, f'SELECT SLEEP({SLEEP_S})')}"
+        return f"not cancelled: {execute(connection, LONG)}"
     except driver.Error as error:
         # 1317: interrupted. The session itself must go on.
         return error.args[0] == 1317 and time.monotonic() - began < SLEEP_S / 2 and execute(connection, "SELECT 1")[0][0] == 1
@@ -91,7 +98,7 @@ def compressed(_):
 
 
 def reader(_):
-    return execute(connect(port=place.reader_port), "SELECT @@read_only")[0][0] == 1
+    return execute(connect(port=place.reader_port, ca=place.file("ca.pem")), "SELECT @@read_only")[0][0] == 1
 
 
 def idle(_):
@@ -101,7 +108,8 @@ def idle(_):
 
 
 def writes():
-    connection = connect()
+    # Without TLS mysql-connector-python logs in only where MySQL has this account's password in its cache.
+    connection = connect(ca=None if PYMYSQL else place.file("ca.pem"))
 
     def reconnect():
         connection.ping(reconnect=True) if PYMYSQL else connection.reconnect()

@@ -5,7 +5,8 @@ const pg = require('pg');
 const copy = require('pg-copy-streams');
 const { LARGE_ROWS, SLEEP_S, place, sumOf, sleep, printFeatures, writeOn, refused, run } = require('./common.js');
 
-const LARGE = `SELECT repeat(md5(i::text), 32) AS text FROM generate_series(1, ${LARGE_ROWS}) AS i`;
+const SAME = "text = encode(sha256(id::text::bytea), 'hex')";
+const LARGE = `SELECT repeat(encode(sha256(i::text::bytea), 'hex'), 16) AS text FROM generate_series(1, ${LARGE_ROWS}) AS i`;
 const WHO = "SELECT inet_server_addr() || ' ' || pg_backend_pid() AS v";
 // The certificate names the members, and we connect to an endpoint: its authority is verified, its name is not.
 const authority = (file) => ({ ssl: { ca: fs.readFileSync(`${place.folder}/${file}`), checkServerIdentity: () => undefined } });
@@ -45,7 +46,7 @@ async function prepared(client) {
 async function loaded(client) {
     await table(client);
     await pipeline(fs.createReadStream(`${place.folder}/load.tsv`), client.query(copy.from(`COPY ${place.table} FROM STDIN`)));
-    return Number(await value(client, `SELECT count(*) AS v FROM ${place.table} WHERE text = md5(id::text)`));
+    return Number(await value(client, `SELECT count(*) AS v FROM ${place.table} WHERE ${SAME}`));
 }
 
 async function copiedOut(client) {

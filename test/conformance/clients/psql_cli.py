@@ -6,7 +6,7 @@ import time
 from common import LARGE_ROWS, SLEEP_S, arguments, print_features, sum_of, write_on
 
 _, action, place = arguments()
-LARGE = f"SELECT repeat(md5(i::text), 32) FROM generate_series(1, {LARGE_ROWS}) AS i"
+LARGE = f"SELECT repeat(encode(sha256(i::text::bytea), 'hex'), 16) FROM generate_series(1, {LARGE_ROWS}) AS i"
 PLAIN = "sslmode=disable"
 
 
@@ -47,7 +47,7 @@ def make_table():
 
 def loaded(_):
     return int(sql("SET client_min_messages = error", make_table(), f"\\copy {place.table} FROM '{place.file('load.tsv')}'",
-                   f"SELECT count(*) FROM {place.table} WHERE text = md5(id::text)")[0])
+                   f"SELECT count(*) FROM {place.table} WHERE text = encode(sha256(id::text::bytea), 'hex')")[0])
 
 
 def copied_out(_):

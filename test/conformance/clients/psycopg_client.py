@@ -6,7 +6,7 @@ import psycopg
 from common import LARGE_ROWS, SLEEP_S, arguments, password, print_features, refused, sum_of, write_on
 
 _, action, place = arguments()
-LARGE = f"SELECT repeat(md5(i::text), 32) FROM generate_series(1, {LARGE_ROWS}) AS i"
+LARGE = f"SELECT repeat(encode(sha256(i::text::bytea), 'hex'), 16) FROM generate_series(1, {LARGE_ROWS}) AS i"
 
 
 def connect(port=place.port, ca=None):
@@ -40,7 +40,7 @@ def loaded(_):
         with open(place.file("load.tsv"), "rb") as file, connection.cursor().copy(f"COPY {place.table} FROM STDIN") as copy:
             while block := file.read(65536):
                 copy.write(block)
-        return one(connection, f"SELECT count(*) FROM {place.table} WHERE text = md5(id::text)")
+        return one(connection, f"SELECT count(*) FROM {place.table} WHERE text = encode(sha256(id::text::bytea), 'hex')")
 
 
 def copied_out(_):
