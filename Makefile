@@ -5,6 +5,7 @@ BUILD ?= build/release
 JOBS ?= $(shell nproc)
 SECONDS_EACH ?= 60
 FAILOVERS ?= 20
+HISTORY ?= 1000
 PYTHON := /usr/bin/python3
 # Servers and Python of the tests must not see what the user's shell has set for its own.
 CTEST := ctest --test-dir $(BUILD) --output-on-failure --no-tests=error
@@ -59,8 +60,10 @@ bench: build ## all figures of docs/benchmarks.md, measured now; FAILOVERS=N per
 	-@$(MAKE) --no-print-directory bench-follow
 	@$(PYTHON) bench/run.py --build $(BUILD)
 
-soak: build ## long random failovers with real servers
+soak: all-targets ## long random failovers with real servers; HISTORY=N per engine
 	@$(PYTHON) bench/run.py --build $(BUILD) --kills 200 --only lost
+	@SIGNALBOX_HISTORY_FAILOVERS=$(HISTORY) SIGNALBOX_BIN=$(abspath $(BUILD))/signalbox SIGNALBOX_LAB_BIN=$(abspath $(BUILD))/signalbox-lab \
+		SIGNALBOX_HISTORY_CLIENT=$(abspath $(BUILD))/test/history_client $(PYTHON) -m pytest -q -s -p no:cacheprovider test/history
 
 clean: ## remove what was built and written
 	rm -rf build out
