@@ -47,10 +47,10 @@ class Journal {
 
 // What is known of a cluster's epochs, kept apart from the journal so that a restart needs one row.
 struct EpochRecord {
-    std::uint64_t epoch = 0;  // the highest that was ever intended
-    std::string member;       // whom it is for
-    bool active = false;      // committed; false: intended only
-    std::string position;     // the continuity position to contain (per engine), empty if none
+    std::uint64_t epoch = 0;       // the highest that was ever intended
+    std::string member;            // whom it is for
+    bool active = false;           // committed; false: intended only
+    std::string position;          // the continuity position to contain (per engine), empty if none
     std::string cluster_uid = {};  // the identity that a proven writer had, empty if its engine has none
 };
 
