@@ -19,7 +19,7 @@ def connect(port=place.port, ca=None, compress=False):
         tls = {"ssl_ca": ca, "ssl_verify_cert": True, "ssl_verify_identity": False} if ca else {"ssl_disabled": True}
         return driver.connect(**options, local_infile=True, connect_timeout=20, read_timeout=60, write_timeout=60, **tls)
     tls = {"ssl_ca": ca, "ssl_verify_cert": True, "ssl_verify_identity": False} if ca else {"ssl_disabled": True}
-    # Its own Python and, with compression, its C library: 9.1's Python decoder fails on compressed packets of any server.
+    # With compression its C library: 9.1's Python code fails to decode large compressed results, whatever the mode of the endpoint.
     return driver.connect(**options, allow_local_infile=True, connection_timeout=60, use_pure=not compress, compress=compress, **tls)
 
 

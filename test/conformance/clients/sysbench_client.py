@@ -1,5 +1,5 @@
 """sysbench that writes: sysbench_client.py writes …. It ends at an error and is started again: with the client library of Debian
-12 its own reconnect (--mysql-ignore-errors) crashes, whatever it is connected to."""
+12 its own reconnect (--mysql-ignore-errors) ends in a segmentation fault."""
 import pathlib
 import signal
 import subprocess
