@@ -76,6 +76,8 @@ base::Status Mysql::start(Recovery /*recovery*/) {
              "--secure-file-priv=NULL",
              "--gtid-mode=ON",
              "--enforce-gtid-consistency=ON",
+             // Cloned anew, it reads what it wrote itself under this server id, too: GTIDs keep it from doing so twice.
+             "--replicate-same-server-id=1",
              "--skip-replica-start=1",
              "--replica-net-timeout=3",
              "--binlog-expire-logs-auto-purge=0",

@@ -60,7 +60,7 @@ def test_a_mysql_is_no_mariadb(mysql):
 def test_a_writer_and_its_reader(mysql):
     with MySql(2) as reader, Tool(**target(reader)) as probe:
         reader.sql("RESET BINARY LOGS AND GTIDS;"
-                   f"CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT={mysql.port}, SOURCE_USER='repl',"
+                   f"CHANGE REPLICATION SOURCE TO SOURCE_CONNECT_RETRY=1, SOURCE_HOST='127.0.0.1', SOURCE_PORT={mysql.port}, SOURCE_USER='repl',"
                    "SOURCE_PASSWORD='pw', SOURCE_AUTO_POSITION=1, GET_SOURCE_PUBLIC_KEY=1; START REPLICA;"
                    "SET GLOBAL super_read_only=1")
         wait_for(lambda: probe.ask().get("lag_ms") == 0, 30, "the reader has what the writer has")
