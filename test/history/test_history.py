@@ -97,7 +97,9 @@ class Run:
 
     def status(self):
         done = subprocess.run([SIGNALBOX, "cluster", "status", "-c", self.config, "--output", "json"], capture_output=True, text=True)
-        return json.loads(done.stdout)["clusters"][0] if done.returncode in (0, 1) else {}
+        # A daemon that has just begun to answer may have nothing to say yet.
+        clusters = json.loads(done.stdout)["clusters"] if done.returncode in (0, 1) else []
+        return clusters[0] if clusters else {}
 
     def journal(self):
         done = subprocess.run([SIGNALBOX, "journal", "-c", self.config, "--output", "json", "--limit", "100000"],

@@ -84,7 +84,8 @@ class Daemon:
 
     def cluster(self):
         status = self.status(check=False)
-        return status["clusters"][0] if status else {}
+        # A daemon that has just begun to answer may have nothing to say yet.
+        return status["clusters"][0] if status and status["clusters"] else {}
 
     def endpoint(self):
         return self.status()["endpoints"][0]
