@@ -16,6 +16,8 @@ using clusters::ProbeFailureKind;
 
 constexpr int oldest_version = 120000;
 constexpr int version_with_flushed_lsn = 130000;
+// The smallest page of the log that a server can be built with; every larger one is a multiple.
+constexpr std::uint64_t wal_page_bytes_min = 1024;
 
 ProbeFailure incomplete(std::string text) { return {ProbeFailureKind::Incomplete, 0, std::move(text)}; }
 
@@ -131,6 +133,14 @@ std::optional<ProbeFailure> read_replicas(const ResultSet& set, Answered& answer
         answered.replicas.push_back({set.cell(row, "application_name").value_or(""), {*address, 0}});
     }
     return std::nullopt;
+}
+
+// Up to where a log that was received to `point` is whole records. A sender cuts between pages (walsender.c,
+// XLogSendPhysical), so that a place on a page's boundary may lie inside a record, which a promotion drops: only what
+// was replayed is whole then.
+WalPoint whole_records(WalPoint point, std::optional<std::uint64_t> replayed_lsn) {
+    if (point.lsn % wal_page_bytes_min == 0) point.lsn = std::min(point.lsn, replayed_lsn.value_or(0));
+    return point;
 }
 
 }  // namespace
@@ -264,11 +274,11 @@ Evidence to_evidence(const Hello& hello, const Answered& answered, const std::op
     clusters::ReplicationSource source;
     source.address = answered.source;
     source.sql_running = true;
-    source.received = evidence.binlog_state;
+    if (point) source.received = position_text(history, whole_records(*point, answered.replayed_lsn));
     if (answered.receiver) {
         if (source.address.host.empty()) source.address = answered.receiver->source;
         source.io_running = answered.receiver->streaming;
-        source.received = position_text(history, answered.receiver->flushed);
+        source.received = position_text(history, whole_records(answered.receiver->flushed, answered.replayed_lsn));
     }
     evidence.sources.push_back(std::move(source));
     const bool applied_all = answered.receiver && answered.receiver->streaming && answered.replayed_lsn &&

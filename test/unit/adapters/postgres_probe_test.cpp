@@ -143,6 +143,20 @@ TEST(PostgresProbe, a_receiver_that_begins_at_a_segments_start_takes_nothing_awa
     EXPECT_EQ(point, (WalPoint{2, 0x3000C00}));
 }
 
+TEST(PostgresProbe, what_was_received_up_to_a_pages_boundary_may_end_inside_a_record) {
+    Row row = reader();
+    set(row, "received_lsn", "0/3002000");
+    const auto received = [](const Row& of, const std::optional<WalPoint>& before) {
+        const Answered answered = read(of);
+        return to_evidence(hello, answered, reached(answered, before), history).sources[0].received;
+    };
+    EXPECT_EQ(received(row, std::nullopt), "1@0/3000148,2@0/3000C00");
+    set(row, "replay_lsn", "0/3002000");
+    EXPECT_EQ(received(row, std::nullopt), "1@0/3000148,2@0/3002000") << "it was replayed, so it is whole";
+    // Nor is it whole once the sender is gone.
+    EXPECT_EQ(received(alone(), WalPoint{2, 0x3002000}), "1@0/3000148,2@0/3000C00");
+}
+
 TEST(PostgresProbe, without_a_receiver_only_places_with_a_timeline_count) {
     const Answered answered = read(alone());
     // Its replay_lsn is further, but on which timeline?
