@@ -21,7 +21,8 @@ struct Address {
     bool unspecified() const;  // 0.0.0.0 or ::
     bool loopback() const;
     // NOLINTNEXTLINE(modernize-use-nullptr): the check takes the comparison with 0 for a pointer's.
-    friend auto operator<=>(const Address&, const Address&) = default;
+    friend auto operator<=>(const Address&,
+                            const Address&) = default;  // NOLINT(modernize-use-nullptr): a false finding
 };
 
 // Takes addresses and "localhost" (127.0.0.1), no other names. Errors: InvalidArgument.

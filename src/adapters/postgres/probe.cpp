@@ -290,12 +290,10 @@ Evidence to_evidence(const Hello& hello, const Answered& answered, const std::op
 ProbeFailure to_failure(const base::Error& error) {
     ProbeFailure failure{ProbeFailureKind::ServerError, error.code, error.text()};
     const std::string sqlstate = sqlstate_text(error.code);
-    if (error.code == 0) {
+    if (error.code == 0 || error.code == code_unreachable) {
         failure.kind = ProbeFailureKind::TimedOut;
     } else if (error.code == code_refused) {
         failure.kind = ProbeFailureKind::Refused;
-    } else if (error.code == code_unreachable) {
-        failure.kind = ProbeFailureKind::TimedOut;
     } else if (error.code == code_no_socket) {
         // Says nothing about the member.
         failure.kind = ProbeFailureKind::OurOwnDelay;

@@ -16,7 +16,8 @@ namespace signalbox::postgres {
 struct WalPoint {
     std::uint32_t timeline = 0;
     std::uint64_t lsn = 0;
-    friend auto operator<=>(const WalPoint&, const WalPoint&) = default;
+    friend auto operator<=>(const WalPoint&,
+                            const WalPoint&) = default;  // NOLINT(modernize-use-nullptr): a false finding
 };
 
 // "16/B374D848" as a number.

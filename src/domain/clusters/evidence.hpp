@@ -71,7 +71,8 @@ struct Evidence {
 struct ServerSession {
     std::uint64_t connection_id = 0;  // the server's own; 0: we did not see it (encrypted, or not relayed by us)
     std::string client;               // the address that it sees us under, "10.0.1.10:40112"; empty: not known
-    friend auto operator<=>(const ServerSession&, const ServerSession&) = default;
+    friend auto operator<=>(const ServerSession&,
+                            const ServerSession&) = default;  // NOLINT(modernize-use-nullptr): a false finding
 };
 
 enum class ProbeFailureKind {

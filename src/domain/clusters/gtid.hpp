@@ -18,7 +18,7 @@ struct Gtid {
     std::uint32_t server = 0;
     std::uint64_t sequence = 0;
     std::string text() const;
-    friend auto operator<=>(const Gtid&, const Gtid&) = default;
+    friend auto operator<=>(const Gtid&, const Gtid&) = default;  // NOLINT(modernize-use-nullptr): a false finding
 };
 
 // The last sequence per domain and server. Ordered by domain, then server; each pair at most once.

@@ -48,9 +48,9 @@ Row writer() {
             {"checkpoint_timeline", std::nullopt}};
 }
 
-void set(Row& row, std::string_view column, std::optional<std::string> value) {
+void set(Row& row, std::string_view column, const std::optional<std::string>& value) {
     for (auto& [name, cell] : row) {
-        if (name == column) cell = std::move(value);
+        if (name == column) cell = value;
     }
 }
 
