@@ -17,11 +17,6 @@ struct FailureFacts {
 };
 inline constexpr std::size_t log_tail_max = 16 * 1024;
 
-struct Verdict {
-    RetryClass retry = RetryClass::Permanent;
-    std::string reason;  // "exit code 75 (a temporary failure by sysexits)"
-};
-
 // Of an attempt that ended with FAILED, ERROR or TIMEOUT. The job's rules first, then the built-in ones, in this order:
 // a command that can't be executed, a time-out, exit codes 64–66, 77 and 78 of sysexits: permanent; an exit in an
 // impaired zone, a node that is gone without a trace: zone; addresses that ran out, a launch that was refused, words of
