@@ -432,6 +432,12 @@ const std::vector<SimStrategy>& sim_strategies() {
 }
 
 base::Result<SimHistory> simulate_once(const SimScenario& scenario, const SimStrategy& strategy, std::uint64_t seed) {
+    const double expected = sim_expected_runs(scenario);
+    if (expected > static_cast<double>(scenario.events_max))
+        return base::fail(base::ErrorKind::InvalidArgument,
+                          "scenario '{}' submits about {:.0f} runs, but its world may have no more than {} events: submit "
+                          "fewer runs, or set a higher events_max",
+                          scenario.name, expected, scenario.events_max);
     return World(scenario, strategy, seed).go();
 }
 

@@ -40,6 +40,7 @@ struct SimBurst {
 struct SimArrival {
     base::Duration at{};
     std::optional<base::Duration> run_time;  // at full size; nothing: drawn from the job's
+    bool fails = false;                      // wherever it runs
 };
 
 struct SimJob {

@@ -48,6 +48,17 @@ Duration sim_draw(const SimSpread& spread, base::Prng& prng) {
     return Duration(static_cast<std::int64_t>(std::min(length, static_cast<double>(spread.max.count()))));
 }
 
+double sim_expected_runs(const SimScenario& scenario) {
+    double expected = 0;
+    for (const SimJob& job : scenario.jobs) {
+        expected += static_cast<double>(job.arrivals.size());
+        for (const SimBurst& burst : job.bursts) expected += static_cast<double>(burst.runs);
+        for (std::size_t i = 0; !job.runs_per_hour.empty() && static_cast<std::int64_t>(i) * hour < scenario.length; ++i)
+            expected += job.runs_per_hour[i % job.runs_per_hour.size()];
+    }
+    return expected;
+}
+
 std::vector<SimPlannedRun> sim_plan(const SimScenario& scenario, std::uint64_t seed) {
     std::vector<SimPlannedRun> runs;
     for (std::size_t i = 0; i < scenario.jobs.size(); ++i) {
@@ -59,14 +70,14 @@ std::vector<SimPlannedRun> sim_plan(const SimScenario& scenario, std::uint64_t s
             for (std::int64_t k = 0; k < burst.runs; ++k)
                 of_job.push_back({i, burst.at + burst.over * k / burst.runs, {}, false});
         for (const SimArrival& arrival : job.arrivals)
-            of_job.push_back({i, arrival.at, arrival.run_time.value_or(Duration(-1)), false});
+            of_job.push_back({i, arrival.at, arrival.run_time.value_or(Duration::zero()), arrival.fails});
         for (std::size_t k = 0; k < of_job.size(); ++k) {
             const std::uint64_t index = (static_cast<std::uint64_t>(i) << 32) + k;
             base::Prng time = sim_prng(seed, SimDraw::RunTime, index);
             base::Prng failure = sim_prng(seed, SimDraw::OwnFailure, index);
             if (of_job[k].run_time <= Duration::zero())
                 of_job[k].run_time = std::max(sim_draw(job.run_time, time), Duration(std::chrono::seconds(1)));
-            of_job[k].fails = failure.chance(job.failure_share);
+            of_job[k].fails = of_job[k].fails || failure.chance(job.failure_share);
         }
         runs.insert(runs.end(), of_job.begin(), of_job.end());
     }

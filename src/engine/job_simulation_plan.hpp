@@ -22,6 +22,8 @@ struct SimPlannedRun {
     base::Duration run_time{};
     bool fails = false;  // wherever it runs
 };
+// About so many runs a world will have.
+double sim_expected_runs(const SimScenario& scenario);
 // In the order of time; of the same time, in the jobs' order.
 std::vector<SimPlannedRun> sim_plan(const SimScenario& scenario, std::uint64_t seed);
 
