@@ -2,17 +2,15 @@
 
 #include <algorithm>
 #include <deque>
-#include <map>
 #include <queue>
 #include <set>
+#include <utility>
 
 #include "base/assert.hpp"
-#include "domain/jobs/breakers.hpp"
-#include "domain/jobs/decision.hpp"
-#include "domain/jobs/retry.hpp"
-#include "domain/network/check.hpp"
+#include "domain/jobs/attempts.hpp"
 #include "engine/job_simulation_failure.hpp"
 #include "engine/job_simulation_plan.hpp"
+#include "engine/run_choice.hpp"
 
 namespace signalbox::engine {
 namespace {
@@ -34,8 +32,7 @@ struct Event {
     Duration at{};
     std::uint64_t sequence = 0;  // of the same time, what was planned first happens first
     EventKind kind = EventKind::Look;
-    std::size_t index = 0;  // Submit: the run; Up and End: the attempt; Release: the subnet
-    std::uint64_t count = 0;  // Release: so many addresses
+    std::size_t index = 0;  // Submit: the run; the others but Look: the attempt
 };
 
 struct Later {
@@ -45,20 +42,11 @@ struct Later {
 };
 
 struct Attempt {
-    std::size_t run = 0;
-    std::size_t number = 0;
-    std::optional<Duration> deciding_since;
-    std::optional<jobs::Connection> connection;
+    std::size_t run = 0;   // of the plan
+    jobs::Run value;       // as the daemon would store it
     std::size_t subnet = 0;
-    std::uint64_t planned = 0;  // nodes
-    std::uint64_t taken = 0;    // addresses
+    std::uint64_t taken = 0;            // addresses
     std::optional<SimFailure> failure;  // how its End is going to be
-};
-
-struct Pool {
-    std::uint64_t free = 0;
-    std::uint64_t promised = 0;
-    std::multimap<Duration, std::uint64_t> lingering;  // by when they come back
 };
 
 class World {
@@ -67,47 +55,48 @@ class World {
     base::Result<SimHistory> go();
 
   private:
-    void push(Duration at, EventKind kind, std::size_t index = 0, std::uint64_t count = 0);
+    void push(Duration at, EventKind kind, std::size_t index = 0) { events_.push({at, sequence_++, kind, index}); }
     void handle(const Event& event);
     void submit(std::size_t run);
     void look_by(Duration at);
     void look();
-    void consider(std::size_t attempt);
-    void begin(std::size_t attempt, const jobs::Ranked& choice);
-    void up(std::size_t attempt);
-    void end(std::size_t attempt);
-    void over(std::size_t attempt, std::optional<SimFailure> failure, const std::string& detail = {});
+    void consider(std::size_t index);
+    void wait(std::size_t index, Duration until);
+    void begin(std::size_t index, const jobs::Ranked& choice);
+    void up(std::size_t index);
+    void end(std::size_t index);
+    void release(std::size_t index);
+    void over(std::size_t index, std::optional<SimFailure> failure, const std::string& detail = {});
+    void again(Attempt& attempt, std::optional<SimFailure> failure);
     void again_as_provider(const Attempt& attempt);
-    void again(const Attempt& attempt, const jobs::Run& ended, SimFailure failure);
 
     void observe();
-    jobs::DecisionInput input(std::size_t attempt);
-    jobs::Candidate candidate(const jobs::Job& job, const jobs::Connection& connection,
-                              const std::vector<jobs::PlaceUse>& in_use) const;
-    jobs::PlaceOutcome outcome_of(const Attempt& attempt, std::optional<jobs::RetryClass> failure) const;
-    jobs::Run as_run(const Attempt& attempt, SimFailure failure, const std::string& detail) const;
+    void settle_ledger();
     jobs::RetryHistory retry_history(std::size_t job);
 
-    SimAttempt& record_of(const Attempt& attempt) { return history_.runs[attempt.run].attempts[attempt.number]; }
-    const jobs::Job& job_of(const Attempt& attempt) const { return jobs_[plan_[attempt.run].job]; }
+    SimRun& run_of(const Attempt& attempt) { return history_.runs[attempt.run]; }
+    SimAttempt& record_of(const Attempt& attempt) {
+        return history_.runs[attempt.run].attempts[static_cast<std::size_t>(attempt.value.attempt)];
+    }
 
     const SimScenario& scenario_;
     const SimStrategy& strategy_;
     const std::uint64_t seed_;
     std::vector<jobs::Job> jobs_;
     std::vector<SimPlannedRun> plan_;
-    network::Facts facts_;
-    std::vector<Pool> pools_;
-    jobs::Breakers breakers_;
-    std::vector<std::vector<jobs::Tried>> tried_;  // by run
+    std::vector<std::uint64_t> free_;  // addresses, by subnet
+    Surroundings around_;              // what the daemon knows; of a model's world, the facts alone
+    bool ledger_stale_ = false;
 
     Duration now_{};
     std::uint64_t sequence_ = 0;
     std::priority_queue<Event, std::vector<Event>, Later> events_;
     std::optional<Duration> next_look_;
-    std::vector<Attempt> attempts_;
-    std::deque<std::size_t> waiting_;  // attempts, in the order of submission
-    std::set<std::size_t> active_;     // attempts that start or run
+    std::deque<Attempt> attempts_;
+    std::vector<std::optional<jobs::Run>> next_;  // by run: the attempt that its next Submit begins
+    std::deque<std::size_t> waiting_;             // in the order of submission
+    std::set<std::size_t> active_;                // those that start or run
+    std::set<std::size_t> tracked_;               // those that the ledger may have rows of
     std::vector<int> active_of_job_;
     std::vector<std::deque<Duration>> submitted_of_job_;  // lately, for the retry budget
     std::vector<std::deque<Duration>> retries_of_job_;
@@ -119,12 +108,12 @@ World::World(const SimScenario& scenario, const SimStrategy& strategy, std::uint
       strategy_(strategy),
       seed_(seed),
       plan_(sim_plan(scenario, seed)),
-      facts_(sim_facts(scenario)),
-      tried_(plan_.size()),
+      next_(plan_.size()),
       active_of_job_(scenario.jobs.size()),
       submitted_of_job_(scenario.jobs.size()),
       retries_of_job_(scenario.jobs.size()) {
-    for (const SimSubnet& subnet : scenario.subnets) pools_.push_back({subnet.addresses, 0, {}});
+    around_.facts = sim_facts(scenario);
+    for (const SimSubnet& subnet : scenario.subnets) free_.push_back(subnet.addresses);
     for (const SimJob& from : scenario.jobs) {
         jobs::Job& job = jobs_.emplace_back(from.job);
         job.strategy = strategy.strategy;
@@ -135,16 +124,11 @@ World::World(const SimScenario& scenario, const SimStrategy& strategy, std::uint
         job.full_size_wait = Duration::zero();
     }
     for (std::size_t i = 0; i < plan_.size(); ++i) {
-        SimRun run;
+        SimRun& run = history_.runs.emplace_back();
         run.job = plan_[i].job;
         run.submitted_at = plan_[i].at;
-        history_.runs.push_back(run);
         push(plan_[i].at, EventKind::Submit, i);
     }
-}
-
-void World::push(Duration at, EventKind kind, std::size_t index, std::uint64_t count) {
-    events_.push({at, sequence_++, kind, index, count});
 }
 
 base::Result<SimHistory> World::go() {
@@ -162,7 +146,7 @@ base::Result<SimHistory> World::go() {
         handle(event);
     }
     SB_ASSERT(waiting_.empty() && active_.empty(), "every run of a simulated world ends");
-    for (const Pool& pool : pools_) history_.free_at_end.push_back(pool.free);
+    history_.free_at_end = free_;
     return std::move(history_);
 }
 
@@ -174,14 +158,8 @@ void World::handle(const Event& event) {
             return up(event.index);
         case EventKind::End:
             return end(event.index);
-        case EventKind::Release: {
-            Pool& pool = pools_[event.index];
-            pool.lingering.erase(pool.lingering.find(event.at));
-            pool.free += event.count;
-            SB_ASSERT(pool.free <= scenario_.subnets[event.index].addresses, "an address comes back once");
-            if (!waiting_.empty()) look_by(now_ + look_after_change);
-            return;
-        }
+        case EventKind::Release:
+            return release(event.index);
         case EventKind::Look:
             if (next_look_ != event.at) return;  // an earlier one took its place
             next_look_.reset();
@@ -191,12 +169,18 @@ void World::handle(const Event& event) {
 
 void World::submit(std::size_t run) {
     SimRun& history = history_.runs[run];
-    Attempt attempt;
+    Attempt& attempt = attempts_.emplace_back();
     attempt.run = run;
-    attempt.number = history.attempts.size();
+    if (next_[run]) {
+        attempt.value = *std::exchange(next_[run], std::nullopt);
+        retries_of_job_[history.job].push_back(now_);
+    } else {
+        attempt.value.id = sim_run_id(seed_, run);
+        attempt.value.job = jobs_[history.job];
+        attempt.value.first_submitted_at = attempt.value.submitted_at = wall(now_);
+        submitted_of_job_[history.job].push_back(now_);
+    }
     history.attempts.emplace_back().submitted_at = now_;
-    (attempt.number == 0 ? submitted_of_job_ : retries_of_job_)[history.job].push_back(now_);
-    attempts_.push_back(std::move(attempt));
     consider(attempts_.size() - 1);
 }
 
@@ -212,42 +196,56 @@ void World::look() {
     for (const std::size_t attempt : before) consider(attempt);
 }
 
-// Starts it, ends it, or leaves it waiting.
+void World::wait(std::size_t index, Duration until) {
+    waiting_.push_back(index);
+    look_by(std::min(until, now_ + look_at_least_each));
+}
+
+// Starts it, ends it, or leaves it waiting: as one pass of the daemon's loop over a waiting run.
 void World::consider(std::size_t index) {
-    const jobs::Job& job = job_of(attempts_[index]);
-    const Duration since = record_of(attempts_[index]).submitted_at;
-    if (active_of_job_[plan_[attempts_[index].run].job] >= job.max_concurrent_runs) {
-        const Duration expires = since + job.queue_time_max;
-        if (now_ >= expires) return over(index, SimFailure::Expired, "it waited in the queue for too long");
-        waiting_.push_back(index);
-        return look_by(std::min(expires, now_ + look_at_least_each));
-    }
-    if (!attempts_[index].deciding_since) attempts_[index].deciding_since = now_;
-    const jobs::Decision decision = jobs::decide(input(index));
+    Attempt& attempt = attempts_[index];
+    const jobs::Job& job = attempt.value.job;
+    const Duration expires = record_of(attempt).submitted_at + job.queue_time_max;
+    if (now_ >= expires) return over(index, SimFailure::Expired, "it waited for longer than its queue time");
+    if (active_of_job_[run_of(attempt).job] >= job.max_concurrent_runs) return wait(index, expires);
+    if (!attempt.value.deciding_since) attempt.value.deciding_since = wall(now_);
+    observe();
+    const jobs::Decision decision = jobs::decide(decision_input(attempt.value, around_, wall(now_)));
     if (const jobs::Ranked* choice = decision.choice()) return begin(index, *choice);
-    if (decision.wait_until && *decision.wait_until > wall(now_)) {
-        waiting_.push_back(index);
-        return look_by(std::min(*decision.wait_until - epoch, now_ + look_at_least_each));
-    }
+    if (decision.wait_until) return wait(index, std::min(expires, std::max(*decision.wait_until - epoch, now_ + 1s)));
+    if (!strategy_.model && !waits_for_addresses(decision, around_.ledger).empty()) return wait(index, expires);
     over(index, SimFailure::NoConnection, decision.reason);
 }
 
 void World::begin(std::size_t index, const jobs::Ranked& choice) {
     Attempt& attempt = attempts_[index];
     SimAttempt& record = record_of(attempt);
-    attempt.connection = choice.candidate.connection;
-    attempt.planned = choice.nodes;
+    jobs::Run& run = attempt.value;
+    run.connection = choice.candidate.connection;
+    run.zone = choice.candidate.zone;
+    run.starting_at = wall(now_);
+    std::vector<std::string> tokens;
+    for (int rank = 0; rank < static_cast<int>(choice.nodes); ++rank) {
+        jobs::Node& node = run.nodes.emplace_back();
+        node.rank = rank;
+        node.token = jobs::node_token(run, rank);
+        tokens.push_back(node.token);
+    }
     const auto subnet = std::find_if(scenario_.subnets.begin(), scenario_.subnets.end(),
-                                     [&](const SimSubnet& known) { return known.id == attempt.connection->subnet; });
-    SB_ASSERT(subnet != scenario_.subnets.end(), "a connection without a subnet is never chosen");
+                                     [&](const SimSubnet& known) { return known.id == run.connection->subnet; });
+    SB_ASSERT(subnet != scenario_.subnets.end(), "a connection whose subnet is unknown is never chosen");
     attempt.subnet = static_cast<std::size_t>(subnet - scenario_.subnets.begin());
-    record.connection = attempt.connection->name;
+    record.connection = run.connection->name;
     record.subnet = subnet->id;
     record.zone = subnet->zone;
-    if (!strategy_.model) pools_[attempt.subnet].promised += attempt.planned;
     active_.insert(index);
-    ++active_of_job_[plan_[attempt.run].job];
-    base::Prng prng = sim_prng(seed_, SimDraw::StartTime, attempt.run, attempt.number);
+    ++active_of_job_[run_of(attempt).job];
+    if (!strategy_.model) {
+        around_.ledger.reserve(run.id, subnet->id, tokens, wall(now_));
+        around_.uses.push_back({run.connection->name, subnet->id, run.zone, wall(now_)});
+        tracked_.insert(index);
+    }
+    base::Prng prng = sim_prng(seed_, SimDraw::StartTime, attempt.run, static_cast<std::uint64_t>(run.attempt));
     push(now_ + sim_draw(scenario_.start_time, prng), EventKind::Up, index);
 }
 
@@ -255,87 +253,107 @@ void World::begin(std::size_t index, const jobs::Ranked& choice) {
 // that were planned, or not at all.
 void World::up(std::size_t index) {
     Attempt& attempt = attempts_[index];
-    Pool& pool = pools_[attempt.subnet];
-    const jobs::Job& job = job_of(attempt);
-    if (!strategy_.model) pool.promised -= attempt.planned;
-    if (sim_down(scenario_, record_of(attempt).zone, now_)) return over(index, SimFailure::Refused);
-    const auto wanted = strategy_.model ? static_cast<std::uint64_t>(job.workers) : attempt.planned;
-    const auto least = strategy_.model ? static_cast<std::uint64_t>(job.workers_min) : attempt.planned;
-    const std::uint64_t nodes = std::min(wanted, pool.free);
-    if (nodes < least) return over(index, SimFailure::NoAddresses);
-    pool.free -= nodes;
-    attempt.taken = nodes;
     SimAttempt& record = record_of(attempt);
+    const jobs::Job& job = attempt.value.job;
+    ledger_stale_ = true;
+    if (sim_down(scenario_, record.zone, now_)) return over(index, SimFailure::Refused);
+    const std::uint64_t planned = attempt.value.nodes.size();
+    const std::uint64_t wanted = strategy_.model ? static_cast<std::uint64_t>(job.workers) : planned;
+    const std::uint64_t least = strategy_.model ? static_cast<std::uint64_t>(job.workers_min) : planned;
+    const std::uint64_t nodes = std::min(wanted, free_[attempt.subnet]);
+    if (nodes < least) return over(index, SimFailure::NoAddresses);
+    free_[attempt.subnet] -= nodes;
+    attempt.taken = nodes;
+    attempt.value.running_at = wall(now_);
     record.nodes = nodes;
     record.started_at = now_;
-    const SimPlannedRun& planned = plan_[attempt.run];
-    const Duration good = now_ + planned.run_time * job.workers / static_cast<std::int64_t>(nodes);
-    if (planned.fails) attempt.failure = SimFailure::Own;
-    const auto strike = sim_strike(scenario_, record.zone, now_, good, seed_, attempt.run, attempt.number);
+    const SimPlannedRun& plan = plan_[attempt.run];
+    const Duration good = now_ + plan.run_time * job.workers / static_cast<std::int64_t>(nodes);
+    if (plan.fails) attempt.failure = SimFailure::Own;
+    const auto strike = sim_strike(scenario_, record.zone, now_, good, seed_, attempt.run,
+                                   static_cast<std::uint64_t>(attempt.value.attempt));
     if (strike) attempt.failure = sim_failure(strike->symptom);
     push(strike ? strike->at : good, EventKind::End, index);
 }
 
 void World::end(std::size_t index) {
-    const Attempt& attempt = attempts_[index];
-    base::Prng prng = sim_prng(seed_, SimDraw::Linger, attempt.run, attempt.number);
+    Attempt& attempt = attempts_[index];
+    base::Prng prng =
+        sim_prng(seed_, SimDraw::Linger, attempt.run, static_cast<std::uint64_t>(attempt.value.attempt));
     const Duration back = now_ + sim_draw(scenario_.linger, prng);
     record_of(attempt).released_at = back;
-    pools_[attempt.subnet].lingering.emplace(back, attempt.taken);
-    push(back, EventKind::Release, attempt.subnet, attempt.taken);
+    push(back, EventKind::Release, index);
     over(index, attempt.failure);
 }
 
-void World::over(std::size_t index, std::optional<SimFailure> failure, const std::string& detail) {
-    const Attempt& attempt = attempts_[index];
-    SimAttempt& record = record_of(attempt);
-    SimRun& run = history_.runs[attempt.run];
-    record.ended_at = now_;
-    if (active_.erase(index) > 0) --active_of_job_[run.job];
+void World::release(std::size_t index) {
+    Attempt& attempt = attempts_[index];
+    free_[attempt.subnet] += attempt.taken;
+    SB_ASSERT(free_[attempt.subnet] <= scenario_.subnets[attempt.subnet].addresses, "an address comes back once");
+    attempt.taken = 0;
+    ledger_stale_ = true;
     if (!waiting_.empty()) look_by(now_ + look_after_change);
-    if (!failure) {
-        record.succeeded = run.succeeded = true;
-        ++run.ends;
-        if (!strategy_.model) breakers_.record(outcome_of(attempt, std::nullopt));
-        return;
-    }
-    const jobs::Run ended = as_run(attempt, *failure, detail);
-    record.why = ended.reason;
-    if (*failure == SimFailure::Expired) {
-        ++run.ends;
-        return;
-    }
-    strategy_.model ? again_as_provider(attempt) : again(attempt, ended, *failure);
 }
 
-// A model's runs are tried again whatever they ended of, as the provider and workflows do.
+void World::over(std::size_t index, std::optional<SimFailure> failure, const std::string& detail) {
+    Attempt& attempt = attempts_[index];
+    SimRun& run = run_of(attempt);
+    attempt.value.ended_at = wall(now_);
+    record_of(attempt).ended_at = now_;
+    record_of(attempt).succeeded = run.succeeded = !failure;
+    if (active_.erase(index) > 0) {
+        --active_of_job_[run.job];
+        ledger_stale_ = true;
+        const auto use = std::find_if(around_.uses.begin(), around_.uses.end(), [&](const jobs::PlaceUse& other) {
+            return other.connection == attempt.value.connection->name && other.since == *attempt.value.starting_at;
+        });
+        if (use != around_.uses.end()) around_.uses.erase(use);
+    }
+    if (!waiting_.empty()) look_by(now_ + look_after_change);
+    attempt.value.state = jobs::RunState::Succeeded;
+    if (failure) sim_fail(attempt.value, *failure, detail, scenario_.jobs[run.job].failure_exit_code);
+    record_of(attempt).why = attempt.value.reason;
+    strategy_.model ? again_as_provider(attempt) : again(attempt, failure);
+}
+
+// A model's runs are tried again whatever they failed of, as the provider and workflows do.
 void World::again_as_provider(const Attempt& attempt) {
-    SimRun& run = history_.runs[attempt.run];
-    if (static_cast<int>(attempt.number) + 1 >= job_of(attempt).retry.attempts_max) {
+    SimRun& run = run_of(attempt);
+    const bool expired = attempt.value.state == jobs::RunState::Expired;
+    if (run.succeeded || expired || attempt.value.attempt + 1 >= attempt.value.job.retry.attempts_max) {
         ++run.ends;
         return;
     }
+    jobs::Run next;
+    next.attempt = attempt.value.attempt + 1;
+    next.id = jobs::attempt_id(jobs::first_attempt_id(attempt.value.id), next.attempt);
+    next.job = attempt.value.job;
+    next_[attempt.run] = std::move(next);
     push(now_ + scenario_.model_retry_delay, EventKind::Submit, attempt.run);
 }
 
-void World::again(const Attempt& attempt, const jobs::Run& ended, SimFailure failure) {
-    SimRun& run = history_.runs[attempt.run];
-    const jobs::FailureFacts facts{sim_last_words(failure), sim_announced(scenario_, ended.zone, now_),
-                                   !ended.zone.empty() && breakers_.zone(ended.zone, wall(now_)).state ==
-                                                              jobs::BreakerState::Open};
-    const jobs::Verdict verdict = jobs::classify(ended, facts);
-    record_of(attempt).why += fmt::format("; {}: {}", jobs::to_string(verdict.retry), verdict.reason);
-    if (attempt.connection) {
-        breakers_.record(outcome_of(attempt, verdict.retry));
-        tried_[attempt.run].push_back({attempt.connection->name, attempt.connection->subnet, ended.zone, verdict.retry});
+// What its end says of its place, and whether it is tried again: by the daemon's own rules.
+void World::again(Attempt& attempt, std::optional<SimFailure> failure) {
+    SimRun& run = run_of(attempt);
+    jobs::FailureFacts facts;
+    const std::string zone = attempt.value.zone;
+    if (failure && attempt.value.connection) {
+        facts.log_tail = sim_last_words(*failure);
+        facts.zone_impaired = sim_announced(scenario_, zone, now_);
+        facts.zone_open = around_.breakers.zone(zone, wall(now_)).state == jobs::BreakerState::Open;
     }
-    const jobs::RetryPlan plan = jobs::plan_retry(ended, verdict, retry_history(run.job), wall(now_));
-    if (!plan.again) {
-        record_of(attempt).why += "; " + plan.reason;
+    jobs::Step step;
+    step.run = attempt.value;
+    jobs::Conclusion conclusion = jobs::conclude(step, facts, retry_history(run.job), wall(now_));
+    if (conclusion.outcome) around_.breakers.record(*conclusion.outcome);
+    if (!step.run.retry_reason.empty()) record_of(attempt).why += "; " + step.run.retry_reason;
+    if (!conclusion.next) {
         ++run.ends;
         return;
     }
-    push(std::max(plan.not_before - epoch, now_), EventKind::Submit, attempt.run);
+    const Duration due = std::max(conclusion.next->not_before.value_or(wall(now_)) - epoch, now_);
+    next_[attempt.run] = std::move(conclusion.next);
+    push(due, EventKind::Submit, attempt.run);
 }
 
 jobs::RetryHistory World::retry_history(std::size_t job) {
@@ -345,79 +363,31 @@ jobs::RetryHistory World::retry_history(std::size_t job) {
     return {static_cast<int>(submitted_of_job_[job].size()), static_cast<int>(retries_of_job_[job].size())};
 }
 
-jobs::PlaceOutcome World::outcome_of(const Attempt& attempt, std::optional<jobs::RetryClass> failure) const {
-    const SimAttempt& record = history_.runs[attempt.run].attempts[attempt.number];
-    return {wall(now_),       sim_run_id(seed_, attempt.run), record.connection,
-            record.subnet, record.zone,                    failure};
-}
-
-// The provider's answer at this moment.
+// The provider's answer at this moment, and the ledger by it.
 void World::observe() {
-    facts_.read_at = wall(now_);
-    for (network::Zone& zone : facts_.zones) zone.state = sim_announced(scenario_, zone.id, now_) ? "impaired" : "available";
-    for (std::size_t i = 0; i < pools_.size(); ++i) facts_.subnets[i].free_addresses = pools_[i].free;
+    network::Facts& facts = around_.facts;
+    facts.read_at = wall(now_);
+    for (network::Zone& zone : facts.zones)
+        zone.state = sim_announced(scenario_, zone.id, now_) ? "impaired" : "available";
+    for (std::size_t i = 0; i < free_.size(); ++i) facts.subnets[i].free_addresses = free_[i];
+    if (ledger_stale_ && !strategy_.model) settle_ledger();
+    ledger_stale_ = false;
 }
 
-jobs::Candidate World::candidate(const jobs::Job& job, const jobs::Connection& connection,
-                                 const std::vector<jobs::PlaceUse>& in_use) const {
-    jobs::Candidate candidate;
-    candidate.connection = connection;
-    const auto subnet = std::find_if(facts_.subnets.begin(), facts_.subnets.end(),
-                                     [&](const network::Subnet& known) { return known.id == connection.subnet; });
-    SB_ASSERT(subnet != facts_.subnets.end(), "a scenario's connections lie in its subnets");
-    const Pool& pool = pools_[static_cast<std::size_t>(subnet - facts_.subnets.begin())];
-    network::Demand demand;
-    demand.subnet = connection.subnet;
-    demand.security_groups = connection.security_groups;
-    demand.nodes = static_cast<std::uint64_t>(job.workers);
-    demand.promised = strategy_.model ? 0 : pool.promised;
-    network::Report report = network::check(facts_, demand, wall(now_));
-    candidate.network = std::move(report.network);
-    candidate.zone = std::move(report.zone);
-    candidate.way_out = std::move(report.way_out);
-    candidate.free_addresses = report.free_addresses;
-    candidate.available = report.available;
-    candidate.faults = std::move(report.faults);
-    if (strategy_.model) return candidate;
-    for (const auto& [back, count] : pool.lingering) candidate.coming_back += count;
-    if (!pool.lingering.empty()) candidate.back_at = wall(pool.lingering.begin()->first);
-    candidate.health = breakers_.health(connection, candidate.zone, in_use, wall(now_));
-    return candidate;
-}
-
-jobs::DecisionInput World::input(std::size_t index) {
-    const Attempt& attempt = attempts_[index];
-    observe();
-    jobs::DecisionInput input;
-    input.job = job_of(attempt);
-    std::vector<jobs::PlaceUse> in_use;
-    for (const std::size_t other : strategy_.model ? std::set<std::size_t>{} : active_) {
-        const SimAttempt& record = record_of(attempts_[other]);
-        in_use.push_back({record.connection, record.subnet, record.zone});
+void World::settle_ledger() {
+    std::vector<jobs::NodeSeen> nodes;
+    std::vector<jobs::InterfaceSeen> interfaces;
+    for (auto it = tracked_.begin(); it != tracked_.end();) {
+        const Attempt& attempt = attempts_[*it];
+        const jobs::Run& run = attempt.value;
+        for (const jobs::Node& node : run.nodes) {
+            nodes.push_back({node.token, node.token, run.ended_at && !run.running_at, run.running_at, run.ended_at});
+            if (attempt.taken > 0) interfaces.push_back({node.token, node.token, run.connection->subnet});
+        }
+        // Once more when it has gone, and no longer.
+        it = run.ended_at && attempt.taken == 0 ? tracked_.erase(it) : std::next(it);
     }
-    for (const jobs::Connection& connection : input.job.connections)
-        input.candidates.push_back(candidate(input.job, connection, in_use));
-    input.at = wall(now_);
-    input.facts_at = facts_.read_at;
-    input.seed = sim_prng(seed_, SimDraw::Decision, attempt.run, attempt.number).next();
-    if (!strategy_.model) input.tried = tried_[attempt.run];
-    input.deciding_since = wall(*attempt.deciding_since);
-    return input;
-}
-
-// The attempt as the daemon would have stored it.
-jobs::Run World::as_run(const Attempt& attempt, SimFailure failure, const std::string& detail) const {
-    const SimAttempt& record = history_.runs[attempt.run].attempts[attempt.number];
-    jobs::Run run;
-    run.attempt = static_cast<int>(attempt.number);
-    run.id = jobs::attempt_id(sim_run_id(seed_, attempt.run), run.attempt);
-    run.job = job_of(attempt);
-    run.submitted_at = wall(record.submitted_at);
-    run.ended_at = wall(now_);
-    run.connection = attempt.connection;
-    run.zone = record.zone;
-    if (attempt.connection) run.nodes.emplace_back();
-    return sim_fail(std::move(run), failure, detail, scenario_.jobs[plan_[attempt.run].job].failure_exit_code);
+    around_.ledger.settle(nodes, interfaces, around_.facts.read_at, wall(now_));
 }
 
 }  // namespace

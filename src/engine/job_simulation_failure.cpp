@@ -5,29 +5,26 @@
 namespace signalbox::engine {
 namespace {
 
-jobs::Run exited(jobs::Run run, int code) {
+void exited(jobs::Run& run, int code) {
     run.state = jobs::RunState::Failed;
     run.exit_code = code;
     run.nodes.front().stage = jobs::NodeStage::Ended;
     run.nodes.front().exit = jobs::Exit{jobs::ExitHow::Exited, code, 0};
     run.reason = fmt::format("the driver ended with exit code {}", code);
-    return run;
 }
 
-jobs::Run refused(jobs::Run run, const std::string& why) {
+void refused(jobs::Run& run, const std::string& why) {
     run.state = jobs::RunState::Error;
     run.nodes.front().stage = jobs::NodeStage::Dropped;
     run.nodes.front().refusal = why;
     run.reason = "node 0 could not be launched: " + why;
-    return run;
 }
 
-jobs::Run lost(jobs::Run run) {
+void lost(jobs::Run& run) {
     run.state = jobs::RunState::Error;
     run.nodes.front().stage = jobs::NodeStage::Ended;
     run.nodes.front().exit = jobs::Exit{};
     run.reason = "the driver's process is gone and left no exit status";
-    return run;
 }
 
 }  // namespace
@@ -48,26 +45,26 @@ std::string sim_last_words(SimFailure failure) {
     return failure == SimFailure::Network ? "java.net.ConnectException: Connection timed out" : "";
 }
 
-jobs::Run sim_fail(jobs::Run run, SimFailure failure, const std::string& detail, int own_exit_code) {
+void sim_fail(jobs::Run& run, SimFailure failure, const std::string& detail, int own_exit_code) {
     switch (failure) {
         case SimFailure::NoConnection:
         case SimFailure::Expired:
             run.state = failure == SimFailure::Expired ? jobs::RunState::Expired : jobs::RunState::Failed;
             run.reason = detail;
-            return run;
+            return;
         case SimFailure::Refused:
-            return refused(std::move(run), "the zone does not answer");
+            return refused(run, "the zone does not answer");
         case SimFailure::NoAddresses:
-            return refused(std::move(run), "no free addresses in the subnet");
+            return refused(run, "no free addresses in the subnet");
         case SimFailure::Network:
         case SimFailure::Plain:
-            return exited(std::move(run), 1);
+            return exited(run, 1);
         case SimFailure::Own:
-            return exited(std::move(run), own_exit_code);
+            return exited(run, own_exit_code);
         case SimFailure::Lost:
             break;
     }
-    return lost(std::move(run));
+    lost(run);
 }
 
 std::string sim_run_id(std::uint64_t seed, std::size_t run) {

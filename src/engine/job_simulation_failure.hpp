@@ -22,8 +22,8 @@ enum class SimFailure {
 SimFailure sim_failure(SimSymptom symptom);
 // The end of the driver's log.
 std::string sim_last_words(SimFailure failure);
-// The run in its final state. `detail`: the decision's or queue's reason; `own_exit_code`: for Own.
-jobs::Run sim_fail(jobs::Run run, SimFailure failure, const std::string& detail, int own_exit_code);
+// Puts the run into its final state. `detail`: the decision's or queue's reason; `own_exit_code`: for Own.
+void sim_fail(jobs::Run& run, SimFailure failure, const std::string& detail, int own_exit_code);
 
 // The id of the first attempt of a world's run.
 std::string sim_run_id(std::uint64_t seed, std::size_t run);

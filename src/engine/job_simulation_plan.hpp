@@ -11,7 +11,7 @@
 
 namespace signalbox::engine {
 
-enum class SimDraw : std::uint64_t { Arrivals = 1, RunTime, OwnFailure, StartTime, Linger, FailsAfter, Decision, Id };
+enum class SimDraw : std::uint64_t { Arrivals = 1, RunTime, OwnFailure, StartTime, Linger, FailsAfter, Id };
 
 base::Prng sim_prng(std::uint64_t seed, SimDraw draw, std::uint64_t index, std::uint64_t attempt = 0);
 base::Duration sim_draw(const SimSpread& spread, base::Prng& prng);
