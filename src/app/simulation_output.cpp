@@ -80,18 +80,18 @@ std::string metric_text(const SimulationMetric& metric, const std::optional<doub
 std::string counted_text(const SimulationReport& report) {
     const std::uint64_t runs = report.results.empty() ? 0 : report.results.front().all.runs;
     const auto& request = report.request;
-    const std::string worlds =
-        request.seeds == 1 ? fmt::format("in one world (seed {})", request.seed)
-                           : fmt::format("in {} worlds (seeds {} to {})", request.seeds, request.seed,
-                                         request.seed + static_cast<std::uint64_t>(request.seeds) - 1);
+    const std::string worlds = request.seeds == 1
+                                   ? fmt::format("in one world (seed {})", request.seed)
+                                   : fmt::format("in {} worlds (seeds {} to {})", request.seeds, request.seed,
+                                                 request.seed + static_cast<std::uint64_t>(request.seeds) - 1);
     return fmt::format("{} runs{} {}", runs,
                        report.scenario.count_outages_only ? ", all those submitted during outages," : "", worlds);
 }
 
 std::string simulation_text(const SimulationReport& report) {
     std::string text = fmt::format("{}: {}\n{}\n\n", report.scenario.name, report.scenario.about, counted_text(report));
-    base::TableText table({"STRATEGY", "SUCCESS", "FIRST", "FULL SIZE", "WAIT P50", "WAIT P99", "RETRIES/RUN",
-                           "IN OUTAGES"});
+    base::TableText table(
+        {"STRATEGY", "SUCCESS", "FIRST", "FULL SIZE", "WAIT P50", "WAIT P99", "RETRIES/RUN", "IN OUTAGES"});
     for (const SimResult& result : report.results) {
         std::vector<std::string> row = {result.strategy.name};
         for (const SimulationMetric& metric : simulation_metrics())

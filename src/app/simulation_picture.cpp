@@ -44,8 +44,9 @@ struct Canvas {
                            to_the_left ? " text-anchor=\"end\"" : "", escape_html(words));
     }
     void bar(std::string_view kind, double x, double y, double length) {
-        svg += fmt::format("<rect class=\"{}\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" rx=\"2\"/>\n",
-                           kind, x, y, length, bar_height);
+        svg +=
+            fmt::format("<rect class=\"{}\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" rx=\"2\"/>\n",
+                        kind, x, y, length, bar_height);
     }
 };
 
@@ -64,7 +65,8 @@ double full_bar(const SimulationMetric& metric, const std::vector<SimResult>& re
 
 void panel(Canvas& canvas, const SimulationMetric& metric, const std::vector<SimResult>& results, double x, double y) {
     canvas.text("ink title", x, y + 13, metric.title);
-    canvas.text("soft hint", x + panel_width, y + 13, metric.more_is_better ? "more is better" : "less is better", true);
+    canvas.text("soft hint", x + panel_width, y + 13, metric.more_is_better ? "more is better" : "less is better",
+                true);
     const double full = full_bar(metric, results);
     for (std::size_t i = 0; i < results.size(); ++i) {
         const double top = y + title_height + row_height * static_cast<double>(i);
@@ -99,7 +101,8 @@ std::string simulation_svg(const SimulationReport& report) {
     const double height = panels_top + (panel_height + panel_gap) * static_cast<double>(rows);
     Canvas canvas;
     canvas.svg = fmt::format(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0:.0f} {1:.0f}\" width=\"{0:.0f}\" height=\"{1:.0f}\" "
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0:.0f} {1:.0f}\" width=\"{0:.0f}\" "
+        "height=\"{1:.0f}\" "
         "role=\"img\" aria-labelledby=\"title\">\n<title id=\"title\">{2}: strategies compared</title>\n{3}"
         "<rect class=\"page\" width=\"{0:.0f}\" height=\"{1:.0f}\"/>\n",
         width, height, escape_html(report.scenario.name), style);

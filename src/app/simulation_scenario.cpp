@@ -60,12 +60,14 @@ void read_zones(yaml::Reader& root, SimScenario& scenario) {
 
 void read_subnets(yaml::Reader& root, SimScenario& scenario) {
     yaml::UniqueNames names("subnet");
+    bool all_known = true;
     for (yaml::Reader& reader : root.list("subnets")) {
         SimSubnet subnet;
         subnet.id = reader.need_name("name");
         subnet.zone = reader.need_text("zone");
-        if (!subnet.zone.empty() && !holds(scenario.zones, subnet.zone))
-            reader.fault("zone", unknown("zone", subnet.zone, scenario.zones));
+        const bool known = holds(scenario.zones, subnet.zone);
+        if (!known && !subnet.zone.empty()) reader.fault("zone", unknown("zone", subnet.zone, scenario.zones));
+        all_known = all_known && known;
         if (!reader.has("addresses")) reader.need_text("addresses");
         subnet.addresses = static_cast<std::uint64_t>(reader.integer("addresses", 1, addresses_max).value_or(1));
         names.add(reader, "name", subnet.id);
@@ -74,6 +76,8 @@ void read_subnets(yaml::Reader& root, SimScenario& scenario) {
     }
     if (scenario.subnets.size() > subnets_max)
         root.fault("subnets", fmt::format("expected at most {} subnets", subnets_max));
+    // A subnet with a mistaken zone may be the one that seems to be missing.
+    if (!all_known) return;
     for (const std::string& zone : scenario.zones)
         if (std::none_of(scenario.subnets.begin(), scenario.subnets.end(),
                          [&](const SimSubnet& subnet) { return subnet.zone == zone; }))
@@ -194,6 +198,22 @@ SimJob read_job(yaml::Reader& reader, const SimScenario& scenario, const std::ve
     return result;
 }
 
+void read_kind(yaml::Reader& reader, SimOutage& outage) {
+    const auto kind = reader.word("kind", {"hard", "gray"});
+    const bool hard = kind == "hard";
+    outage.kind = hard ? engine::SimOutageKind::Hard : engine::SimOutageKind::Gray;
+    if (kind == "gray" && !reader.has("fails_after")) reader.need_text("fails_after");
+    if (hard && reader.has("fails_after"))
+        reader.fault("fails_after", "a hard outage ends its runs at once: leave it out, or say 'kind: gray'");
+    read_spread(reader, "fails_after", outage.fails_after);
+    const std::string symptom =
+        reader.word("symptom", {"network", "plain", "lost"}).value_or(hard ? "lost" : "network");
+    if (hard && symptom != "lost") reader.fault("symptom", "runs of a hard outage are lost; leave it out");
+    outage.symptom = symptom == "network" ? engine::SimSymptom::Network
+                     : symptom == "plain" ? engine::SimSymptom::Plain
+                                          : engine::SimSymptom::Lost;
+}
+
 SimOutage read_outage(yaml::Reader& reader, const SimScenario& scenario) {
     SimOutage outage;
     outage.zone = reader.need_text("zone");
@@ -203,17 +223,7 @@ SimOutage read_outage(yaml::Reader& reader, const SimScenario& scenario) {
         if (!reader.has(key)) reader.need_text(key);
     outage.at = reader.duration("at", 0s, scenario.length).value_or(0s);
     outage.length = reader.duration("length", 1s, length_max).value_or(1s);
-    const bool gray = reader.word("kind", {"hard", "gray"}).value_or("gray") == "gray";
-    outage.kind = gray ? engine::SimOutageKind::Gray : engine::SimOutageKind::Hard;
-    if (gray && !reader.has("fails_after")) reader.need_text("fails_after");
-    if (!gray && reader.has("fails_after"))
-        reader.fault("fails_after", "a hard outage ends its runs at once: leave it out, or say 'kind: gray'");
-    read_spread(reader, "fails_after", outage.fails_after);
-    const std::string symptom = reader.word("symptom", {"network", "plain", "lost"}).value_or(gray ? "network" : "lost");
-    if (!gray && symptom != "lost") reader.fault("symptom", "runs of a hard outage are lost; leave it out");
-    outage.symptom = symptom == "network" ? engine::SimSymptom::Network
-                     : symptom == "plain" ? engine::SimSymptom::Plain
-                                          : engine::SimSymptom::Lost;
+    read_kind(reader, outage);
     outage.announced_after = reader.duration("announced_after", 0s, length_max);
     if (reader.has("announced_longer") && !reader.has("announced_after"))
         reader.fault("announced_longer", "this outage is never announced: add 'announced_after', or leave it out");

@@ -42,8 +42,8 @@ struct Later {
 };
 
 struct Attempt {
-    std::size_t run = 0;   // of the plan
-    jobs::Run value;       // as the daemon would store it
+    std::size_t run = 0;  // of the plan
+    jobs::Run value;      // as the daemon would store it
     std::size_t subnet = 0;
     std::uint64_t taken = 0;            // addresses
     std::optional<SimFailure> failure;  // how its End is going to be
@@ -134,11 +134,12 @@ World::World(const SimScenario& scenario, const SimStrategy& strategy, std::uint
 base::Result<SimHistory> World::go() {
     while (!events_.empty()) {
         if (++history_.events > scenario_.events_max)
-            return base::fail(base::ErrorKind::InvalidArgument,
-                              "scenario '{}' with {} and seed {} needs more than {} events (it had got to {} with {} runs "
-                              "waiting): submit fewer runs, or set a higher events_max",
-                              scenario_.name, strategy_.name, seed_, scenario_.events_max,
-                              base::format_duration(std::chrono::floor<std::chrono::seconds>(now_)), waiting_.size());
+            return base::fail(
+                base::ErrorKind::InvalidArgument,
+                "scenario '{}' with {} and seed {} needs more than {} events (it had got to {} with {} runs "
+                "waiting): submit fewer runs, or set a higher events_max",
+                scenario_.name, strategy_.name, seed_, scenario_.events_max,
+                base::format_duration(std::chrono::floor<std::chrono::seconds>(now_)), waiting_.size());
         const Event event = events_.top();
         events_.pop();
         SB_ASSERT(event.at >= now_, "simulated time never goes back");
@@ -278,8 +279,7 @@ void World::up(std::size_t index) {
 
 void World::end(std::size_t index) {
     Attempt& attempt = attempts_[index];
-    base::Prng prng =
-        sim_prng(seed_, SimDraw::Linger, attempt.run, static_cast<std::uint64_t>(attempt.value.attempt));
+    base::Prng prng = sim_prng(seed_, SimDraw::Linger, attempt.run, static_cast<std::uint64_t>(attempt.value.attempt));
     const Duration back = now_ + sim_draw(scenario_.linger, prng);
     record_of(attempt).released_at = back;
     push(back, EventKind::Release, index);
@@ -404,10 +404,11 @@ const std::vector<SimStrategy>& sim_strategies() {
 base::Result<SimHistory> simulate_once(const SimScenario& scenario, const SimStrategy& strategy, std::uint64_t seed) {
     const double expected = sim_expected_runs(scenario);
     if (expected > static_cast<double>(scenario.events_max))
-        return base::fail(base::ErrorKind::InvalidArgument,
-                          "scenario '{}' submits about {:.0f} runs, but its world may have no more than {} events: submit "
-                          "fewer runs, or set a higher events_max",
-                          scenario.name, expected, scenario.events_max);
+        return base::fail(
+            base::ErrorKind::InvalidArgument,
+            "scenario '{}' submits about {:.0f} runs, but its world may have no more than {} events: submit "
+            "fewer runs, or set a higher events_max",
+            scenario.name, expected, scenario.events_max);
     return World(scenario, strategy, seed).go();
 }
 

@@ -1,7 +1,7 @@
 #pragma once
-// What would have happened with another strategy: a discrete-event world of zones, subnets, address pools, arrivals, run
-// times and outages, in which the same check(), decide(), Breakers, classify() and plan_retry() choose as in the daemon.
-// Beside our strategies stand models of what users have without us. Pure: one seed, one history.
+// What would have happened with another strategy: a discrete-event world of zones, subnets, address pools, arrivals,
+// run times and outages, in which the same check(), decide(), Breakers, classify() and plan_retry() choose as in the
+// daemon. Beside our strategies stand models of what users have without us. Pure: one seed, one history.
 
 #include <cstdint>
 #include <functional>
@@ -19,7 +19,7 @@ namespace signalbox::engine {
 // A length of time that varies: one of the samples if there are any, else lognormal around the median.
 struct SimSpread {
     base::Duration median{};
-    double sigma = 0;                          // of the logarithm; 0: always the median
+    double sigma = 0;                             // of the logarithm; 0: always the median
     base::Duration max = std::chrono::hours(24);  // longer ones are cut to this
     std::vector<base::Duration> samples{};
 };
@@ -48,7 +48,7 @@ struct SimJob {
     std::vector<double> runs_per_hour;  // of the first, second … hour; begins anew after the last
     std::vector<SimBurst> bursts;
     std::vector<SimArrival> arrivals;
-    SimSpread run_time;  // at full size; with fewer nodes it takes longer in proportion
+    SimSpread run_time;        // at full size; with fewer nodes it takes longer in proportion
     double failure_share = 0;  // of runs that fail wherever they run, at the end of their run time
     int failure_exit_code = 1;
 };
@@ -87,9 +87,10 @@ struct SimScenario {
     std::vector<SimOutage> outages;
     SimSpread start_time{std::chrono::seconds(45), 0.3};  // from the decision until the nodes have their addresses
     SimSpread linger{std::chrono::seconds(60), 0};        // an ended run's interfaces keep their addresses for this
-    bool count_outages_only = false;  // metrics count only runs submitted during an outage
-    base::Duration model_retry_delay = std::chrono::minutes(1);  // the models have no backoff: they try again after this
-    std::uint64_t events_max = 1'000'000;                        // of one world
+    bool count_outages_only = false;                      // metrics count only runs submitted during an outage
+    base::Duration model_retry_delay =
+        std::chrono::minutes(1);           // the models have no backoff: they try again after this
+    std::uint64_t events_max = 1'000'000;  // of one world
 };
 
 // What is compared: one of our strategies, or a model of what users have: the provider's own choice or the published
@@ -136,13 +137,13 @@ base::Result<SimHistory> simulate_once(const SimScenario& scenario, const SimStr
 // Shares are of the counted runs; nothing where none was counted.
 struct SimMetrics {
     std::uint64_t runs = 0;
-    std::optional<double> success;             // ended as succeeded, at whichever attempt
-    std::optional<double> first;               // succeeded at the first attempt
-    std::optional<double> full_size;           // the last attempt started, and with all nodes
-    std::optional<double> wait_p50_s;          // from submission to the first start, of the runs that started
-    std::optional<double> wait_p99_s;          // of fewer than 100 the longest
-    std::optional<double> retries_per_run;     // further attempts
-    std::optional<double> retries_in_outage;   // further attempts begun during outages, per run submitted during them
+    std::optional<double> success;            // ended as succeeded, at whichever attempt
+    std::optional<double> first;              // succeeded at the first attempt
+    std::optional<double> full_size;          // the last attempt started, and with all nodes
+    std::optional<double> wait_p50_s;         // from submission to the first start, of the runs that started
+    std::optional<double> wait_p99_s;         // of fewer than 100 the longest
+    std::optional<double> retries_per_run;    // further attempts
+    std::optional<double> retries_in_outage;  // further attempts begun during outages, per run submitted during them
 };
 
 // Adds up histories of one scenario and strategy.
@@ -166,7 +167,7 @@ class SimTally {
 
 struct SimResult {
     SimStrategy strategy;
-    SimMetrics all;                     // over all seeds together
+    SimMetrics all;                    // over all seeds together
     std::vector<SimMetrics> per_seed;  // in the order of the seeds
     std::uint64_t events = 0;
 };

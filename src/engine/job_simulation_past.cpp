@@ -177,12 +177,14 @@ void Historian::places() {
     apply_until(std::nullopt);
     std::set<std::string> zones;
     for (const auto& [subnet, zone] : zone_of) {
-        past_.scenario.subnets.push_back({subnet, zone, static_cast<std::uint64_t>(std::max<std::int64_t>(most[subnet], 0))});
+        past_.scenario.subnets.push_back(
+            {subnet, zone, static_cast<std::uint64_t>(std::max<std::int64_t>(most[subnet], 0))});
         zones.insert(zone);
     }
     past_.scenario.zones.assign(zones.begin(), zones.end());
-    note("a subnet has as many addresses as were ever seen free, with those of our own runs: others' use beside ours is "
-         "not known");
+    note(
+        "a subnet has as many addresses as were ever seen free, with those of our own runs: others' use beside ours is "
+        "not known");
 }
 
 void Historian::add_jobs() {
@@ -258,7 +260,7 @@ void Historian::outages() {
 // meanwhile failed.
 void Historian::outages_of(const std::string& zone, const std::vector<const jobs::Run*>& attempts) {
     std::vector<const jobs::Run*> cluster;
-    std::optional<WallTime> good_until;    // the last success before the cluster
+    std::optional<WallTime> good_until;  // the last success before the cluster
     const auto close = [&] {
         if (cluster.empty()) return;
         const WallTime end = *cluster.back()->ended_at;
@@ -299,10 +301,12 @@ void Historian::add_outage(const std::string& zone, WallTime begin, const std::v
     }
     outage.symptom = 2 * lost > failures.size() ? SimSymptom::Lost : SimSymptom::Network;
     announce(outage);
-    note("zone '{}' is taken to have been out from {} for {}: {} runs failed there; only failures show it, so it may have "
-         "begun earlier and ended later",
-         zone, base::format_time(begin), base::format_duration(std::chrono::ceil<std::chrono::seconds>(outage.length)),
-         failures.size());
+    note(
+        "zone '{}' is taken to have been out from {} for {}: {} runs failed there; only failures show it, so it may "
+        "have "
+        "begun earlier and ended later",
+        zone, base::format_time(begin), base::format_duration(std::chrono::ceil<std::chrono::seconds>(outage.length)),
+        failures.size());
     past_.scenario.outages.push_back(std::move(outage));
 }
 

@@ -17,7 +17,8 @@ struct SimPast {
 };
 
 // `attempts`: all that are known, final or not, in any order. What can't be seen in them is guessed, and said:
-// - a subnet has as many addresses as the most that a decision ever saw free together with what our own runs held there;
+// - a subnet has as many addresses as the most that a decision ever saw free together with what our own runs held
+// there;
 // - a zone was out from the begin of the first to the end of the last of at least two failures of the place (retry
 //   classes zone and connection), each within an hour of the one before, if at least half of what began there meanwhile
 //   failed; not before the last success that ended ahead of them;

@@ -11,7 +11,8 @@ using base::Duration;
 
 constexpr Duration hour = std::chrono::hours(1);
 
-// Of a rate that is constant within an hour; at an hour's end the waiting begins anew, which a Poisson process forgives.
+// Of a rate that is constant within an hour; at an hour's end the waiting begins anew, which a Poisson process
+// forgives.
 void add_by_rate(const SimScenario& scenario, const SimJob& job, std::size_t index, base::Prng& prng,
                  std::vector<SimPlannedRun>& runs) {
     for (std::size_t i = 0; !job.runs_per_hour.empty() && static_cast<std::int64_t>(i) * hour < scenario.length; ++i) {
@@ -53,7 +54,8 @@ double sim_expected_runs(const SimScenario& scenario) {
     for (const SimJob& job : scenario.jobs) {
         expected += static_cast<double>(job.arrivals.size());
         for (const SimBurst& burst : job.bursts) expected += static_cast<double>(burst.runs);
-        for (std::size_t i = 0; !job.runs_per_hour.empty() && static_cast<std::int64_t>(i) * hour < scenario.length; ++i)
+        for (std::size_t i = 0; !job.runs_per_hour.empty() && static_cast<std::int64_t>(i) * hour < scenario.length;
+             ++i)
             expected += job.runs_per_hour[i % job.runs_per_hour.size()];
     }
     return expected;

@@ -84,9 +84,9 @@ std::string told(const SimHistory& history) {
     for (const SimRun& run : history.runs) {
         text += fmt::format("{} {} {}\n", run.submitted_at.count(), run.succeeded, run.ends);
         for (const SimAttempt& attempt : run.attempts)
-            text += fmt::format("  {} {} {} {} {} {}\n", attempt.connection, attempt.nodes,
-                                attempt.submitted_at.count(), attempt.started_at.value_or(-1ns).count(),
-                                attempt.ended_at.count(), attempt.why);
+            text +=
+                fmt::format("  {} {} {} {} {} {}\n", attempt.connection, attempt.nodes, attempt.submitted_at.count(),
+                            attempt.started_at.value_or(-1ns).count(), attempt.ended_at.count(), attempt.why);
     }
     return text;
 }
@@ -101,7 +101,8 @@ SimScenario rough_world() {
     job.failure_share = 0.05;
     scenario.linger = {2min, 0.5};
     scenario.start_time = {30s, 0.5};
-    scenario.outages = {outage("za", 20min, 40min, SimOutageKind::Gray), outage("zb", 50min, 20min, SimOutageKind::Hard)};
+    scenario.outages = {outage("za", 20min, 40min, SimOutageKind::Gray),
+                        outage("zb", 50min, 20min, SimOutageKind::Hard)};
     scenario.outages[0].announced_after = 15min;
     return scenario;
 }
@@ -119,8 +120,7 @@ TEST(Simulation, every_strategy_meets_the_same_arrivals) {
     const SimHistory ours = run(rough_world(), "resilient");
     const SimHistory model = run(rough_world(), "aws-random");
     ASSERT_EQ(ours.runs.size(), model.runs.size());
-    for (std::size_t i = 0; i < ours.runs.size(); ++i)
-        EXPECT_EQ(ours.runs[i].submitted_at, model.runs[i].submitted_at);
+    for (std::size_t i = 0; i < ours.runs.size(); ++i) EXPECT_EQ(ours.runs[i].submitted_at, model.runs[i].submitted_at);
 }
 
 TEST(Simulation, every_run_ends_once_and_no_subnet_ever_gives_more_addresses_than_it_has) {
