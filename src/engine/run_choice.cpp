@@ -21,7 +21,7 @@ std::uint64_t seed_of(const std::string& text) {
 }
 
 jobs::Candidate candidate_of(const jobs::Job& job, const jobs::Connection& connection, const Surroundings& around,
-                             const jobs::Breakers& breakers, base::WallTime now) {
+                             base::WallTime now) {
     jobs::Candidate candidate;
     candidate.connection = connection;
     if (!connection.managed) return candidate;
@@ -39,7 +39,7 @@ jobs::Candidate candidate_of(const jobs::Job& job, const jobs::Connection& conne
     if (back.at) candidate.back_at = whole_ms(*back.at);
     if (const network::Subnet* subnet = network::find(around.facts.subnets, connection.subnet))
         candidate.size = (std::uint64_t{1} << static_cast<unsigned>(32 - subnet->range.prefix_bits)) - 1;
-    candidate.health = breakers.health(connection, candidate.zone, around.uses, now);
+    candidate.health = around.breakers.health(connection, candidate.zone, around.uses, now);
     return candidate;
 }
 
@@ -70,9 +70,8 @@ jobs::DecisionInput decision_input(const jobs::Job& job, const Surroundings& aro
     input.at = whole_ms(now);
     input.facts_at = whole_ms(around.facts.read_at);
     input.deciding_since = input.at;
-    const jobs::Breakers breakers = jobs::Breakers::of(around.outcomes);
     for (const jobs::Connection& connection : job.connections)
-        input.candidates.push_back(candidate_of(job, connection, around, breakers, input.at));
+        input.candidates.push_back(candidate_of(job, connection, around, input.at));
     return input;
 }
 

@@ -18,8 +18,8 @@ namespace signalbox::engine {
 // What all decisions of one moment share.
 struct Surroundings {
     network::Facts facts;
-    jobs::AddressLedger ledger;                // brought up to date with the facts
-    std::vector<jobs::PlaceOutcome> outcomes;  // in the order of time
+    jobs::AddressLedger ledger;  // brought up to date with the facts
+    jobs::Breakers breakers;     // by the last outcomes
     std::vector<jobs::PlaceUse> uses;
 };
 

@@ -305,7 +305,8 @@ base::Result<Surroundings> RunLoop::surroundings(network::Facts facts, const por
     Surroundings around;
     around.facts = std::move(facts);
     around.ledger = settled_ledger(stored, around.facts, now);
-    SB_TRY(around.outcomes, store_.outcomes(now - config_.outcomes_time, config_.outcomes_max));
+    SB_TRY(const auto outcomes, store_.outcomes(now - config_.outcomes_time, config_.outcomes_max));
+    around.breakers = jobs::Breakers::of(outcomes);
     SB_TRY(around.uses, store_.uses());
     return around;
 }
