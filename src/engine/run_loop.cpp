@@ -23,17 +23,30 @@ constexpr std::size_t job_name_shown_max = 56;
 
 jobs::Decision decide_connection(const jobs::Job& job, const network::Facts& facts,
                                  const std::map<std::string, std::uint64_t>& promised, base::WallTime now) {
-    std::vector<jobs::Candidate> candidates;
+    jobs::DecisionInput input;
+    input.job = job;
+    // Nothing here looks again at a run that waits for a better place, so it starts on what there is.
+    input.job.full_size_wait = base::Duration::zero();
+    input.at = now;
+    input.facts_at = facts.read_at;
+    input.deciding_since = now;
     for (const jobs::Connection& connection : job.connections) {
+        jobs::Candidate& candidate = input.candidates.emplace_back();
+        candidate.connection = connection;
+        if (!connection.managed) continue;
         network::Demand demand{connection.subnet, connection.security_groups, connection.data_source,
                                static_cast<std::uint64_t>(job.workers), 0};
         if (const auto found = promised.find(connection.subnet); found != promised.end())
             demand.promised = found->second;
         network::Report report = network::check(facts, demand, now);
-        candidates.push_back({connection, std::move(report.network), std::move(report.zone), std::move(report.way_out),
-                              report.free_addresses, report.available, std::move(report.faults)});
+        candidate.network = std::move(report.network);
+        candidate.zone = std::move(report.zone);
+        candidate.way_out = std::move(report.way_out);
+        candidate.free_addresses = report.free_addresses;
+        candidate.available = report.available;
+        candidate.faults = std::move(report.faults);
     }
-    return jobs::decide(job, std::move(candidates), facts.read_at, now);
+    return jobs::decide(input);
 }
 
 RunLoop::RunLoop(ports::RunStore& store, ports::NetworkFacts& facts, ports::RunLauncher& launcher, RunLoopConfig config,

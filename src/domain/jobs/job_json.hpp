@@ -1,5 +1,5 @@
 #pragma once
-// Jobs and connections as JSON, both ways: as part of a stored run and of a journaled decision.
+// Jobs and connections as JSON, as runs and decisions store them.
 
 #include "base/json.hpp"
 #include "domain/jobs/job.hpp"
@@ -7,10 +7,14 @@
 namespace signalbox::jobs {
 
 base::json::object to_json(const Connection& connection);
-// Without the environment, which may hold secrets: whoever stores the job adds it.
-base::json::object to_json(const Job& job);
-// CorruptData with the field. Fields that older versions did not write may be missing; so may the environment.
-base::Result<Connection> connection_from_json(const base::json::value& value);
-base::Result<Job> job_from_json(const base::json::value& value);
+// CorruptData names the missing or wrong field.
+base::Result<Connection> parse_connection(const base::json::value& value);
+
+// The values of a job's environment may be secrets.
+enum class Secrets { LeftOut, Included };
+base::json::object to_json(const Job& job, Secrets secrets);
+// Reads both forms, and jobs that an older version stored: a field that came later has its default. CorruptData names
+// the missing or wrong field.
+base::Result<Job> parse_job(const base::json::value& value);
 
 }  // namespace signalbox::jobs

@@ -1,11 +1,39 @@
-#include "domain/jobs/json_fields.hpp"
+#include "domain/jobs/json_fields_internal.hpp"
 
 namespace signalbox::jobs {
 
 namespace json = base::json;
 
+json::array texts_to_json(const std::vector<std::string>& texts) {
+    json::array array;
+    for (const std::string& text : texts) array.push_back(json::value(text));
+    return array;
+}
+
+json::array pairs_to_json(const std::vector<std::pair<std::string, std::string>>& pairs) {
+    json::array array;
+    for (const auto& [key, value] : pairs) array.push_back(json::array{key, value});
+    return array;
+}
+
+std::string exact_time(base::WallTime time) {
+    const auto rest = time - std::chrono::floor<std::chrono::milliseconds>(time);
+    std::string text = base::format_time(time);
+    if (rest.count() != 0) text.insert(text.size() - 1, fmt::format("{:06}", rest.count()));
+    return text;
+}
+
+json::value exact_time_or_null(const std::optional<base::WallTime>& time) {
+    return time ? json::value(exact_time(*time)) : json::value();
+}
+
 Fields::Fields(const json::value& value, std::string what) : what_(std::move(what)), object_(value.if_object()) {
     if (object_ == nullptr) wrong("object");
+}
+
+bool Fields::is_null(const char* key) const {
+    const json::value* value = get(key);
+    return value != nullptr && value->is_null();
 }
 
 std::string Fields::text(const char* key) {
@@ -15,6 +43,12 @@ std::string Fields::text(const char* key) {
     return {};
 }
 
+int Fields::number(const char* key, int least) {
+    const std::int64_t value = integer(key);
+    if (value < least || value > std::numeric_limits<int>::max()) wrong(key);
+    return static_cast<int>(value);
+}
+
 std::int64_t Fields::integer(const char* key) {
     const json::value* value = get(key);
     if (value != nullptr && value->is_int64()) return value->get_int64();
@@ -22,8 +56,7 @@ std::int64_t Fields::integer(const char* key) {
     return 0;
 }
 
-// Numbers that fit are read back as signed ones, whatever they were written from.
-std::uint64_t Fields::natural(const char* key) {
+std::uint64_t Fields::count(const char* key) {
     const json::value* value = get(key);
     if (value != nullptr && value->is_uint64()) return value->get_uint64();
     if (value != nullptr && value->is_int64() && value->get_int64() >= 0)
@@ -32,11 +65,15 @@ std::uint64_t Fields::natural(const char* key) {
     return 0;
 }
 
-double Fields::real(const char* key) {
+double Fields::real(const char* key, double least) {
     const json::value* value = get(key);
-    if (value != nullptr && value->is_number()) return value->to_number<double>();
-    wrong(key);
-    return 0;
+    if (value == nullptr || !value->is_number()) {
+        wrong(key);
+        return 0;
+    }
+    const auto number = value->to_number<double>();
+    if (number < least) wrong(key);
+    return number;
 }
 
 bool Fields::boolean(const char* key) {
@@ -46,11 +83,15 @@ bool Fields::boolean(const char* key) {
     return false;
 }
 
-std::optional<base::WallTime> Fields::optional_time(const char* key) {
-    if (is_null(key)) return std::nullopt;
+base::WallTime Fields::time(const char* key) {
     const auto time = base::parse_time(text(key));
     if (!time) wrong(key);
-    return time ? std::optional(*time) : std::nullopt;
+    return time ? *time : base::WallTime{};
+}
+
+std::optional<base::WallTime> Fields::optional_time(const char* key) {
+    if (is_null(key)) return std::nullopt;
+    return time(key);
 }
 
 base::Duration Fields::duration(const char* key) {
@@ -92,11 +133,6 @@ std::vector<std::pair<std::string, std::string>> Fields::pairs(const char* key) 
     return pairs;
 }
 
-bool Fields::is_null(const char* key) {
-    const json::value* value = get(key);
-    return value != nullptr && value->is_null();
-}
-
 const json::value& Fields::value(const char* key) {
     static const json::value null;
     const json::value* value = get(key);
@@ -104,33 +140,9 @@ const json::value& Fields::value(const char* key) {
     return value == nullptr ? null : *value;
 }
 
-void Fields::wrong(const char* key) {
-    if (wrong_.empty()) wrong_ = key;
-}
-
 base::Status Fields::status() const {
     if (wrong_.empty()) return {};
     return base::fail(base::ErrorKind::CorruptData, "the stored {} has no valid '{}'", what_, wrong_);
-}
-
-const json::value* Fields::get(const char* key) const {
-    return object_ == nullptr ? nullptr : object_->if_contains(key);
-}
-
-json::value time_or_null(const std::optional<base::WallTime>& time) {
-    return time ? json::value(base::format_time(*time)) : json::value();
-}
-
-json::array texts_to_json(const std::vector<std::string>& texts) {
-    json::array array;
-    for (const std::string& text : texts) array.push_back(json::value(text));
-    return array;
-}
-
-json::array pairs_to_json(const std::vector<std::pair<std::string, std::string>>& pairs) {
-    json::array array;
-    for (const auto& [key, value] : pairs) array.push_back(json::array{key, value});
-    return array;
 }
 
 }  // namespace signalbox::jobs

@@ -3,13 +3,17 @@
 #include <array>
 
 #include "domain/jobs/job_json.hpp"
-#include "domain/jobs/json_fields.hpp"
+#include "domain/jobs/json_fields_internal.hpp"
 #include "domain/jobs/run.hpp"
 
 namespace signalbox::jobs {
 namespace {
 
 namespace json = base::json;
+
+json::value time_or_null(const std::optional<base::WallTime>& time) {
+    return time ? json::value(base::format_time(*time)) : json::value();
+}
 
 constexpr std::array<const char*, 5> node_stages = {"planned", "intended", "started", "ended", "dropped"};
 
@@ -78,19 +82,15 @@ base::Status read_attempts(Fields& fields, Run& run) {
     run.not_before = fields.optional_time("not_before");
     run.deciding_since = fields.optional_time("deciding_since");
     run.retry_reason = fields.text("retry_reason");
-    const auto class_of = [](Fields& of) {
-        const auto retry = parse_retry_class(of.text("class"));
-        if (!retry) of.wrong("class");
-        return retry.value_or(RetryClass::Permanent);
-    };
     if (!fields.is_null("verdict")) {
         Fields verdict(fields.value("verdict"), "verdict");
-        run.verdict = Verdict{class_of(verdict), verdict.text("reason")};
+        run.verdict = Verdict{verdict.word("class", parse_retry_class), verdict.text("reason")};
         SB_CHECK(verdict.status());
     }
     for (const json::value& element : fields.array("tried")) {
         Fields one(element, "tried connection");
-        run.tried.push_back({one.text("connection"), one.text("subnet"), one.text("zone"), class_of(one)});
+        run.tried.push_back(
+            {one.text("connection"), one.text("subnet"), one.text("zone"), one.word("class", parse_retry_class)});
         SB_CHECK(one.status());
     }
     return fields.status();
@@ -116,7 +116,7 @@ json::object describe(const Run& run) {
             {"attempt", run.attempt},
             {"previous", text_or_null(run.previous)},
             {"next", text_or_null(run.next)},
-            {"job", to_json(run.job)},
+            {"job", to_json(run.job, Secrets::LeftOut)},
             {"arguments", pairs_to_json(run.arguments)},
             {"directory", run.directory},
             {"state", to_string(run.state)},
@@ -143,7 +143,7 @@ json::object describe(const Run& run) {
 
 json::object to_json(const Run& run) {
     json::object object = describe(run);
-    object["job"].as_object()["environment"] = pairs_to_json(run.job.environment);
+    object["job"] = to_json(run.job, Secrets::Included);
     return object;
 }
 
@@ -153,7 +153,7 @@ base::Result<Run> run_from_json(const json::value& value) {
     SB_CHECK(read_attempts(fields, run));
     run.id = fields.text("id");
     run.attempt = fields.number("attempt");
-    SB_TRY(run.job, job_from_json(fields.value("job")));
+    SB_TRY(run.job, parse_job(fields.value("job")));
     run.arguments = fields.pairs("arguments");
     run.directory = fields.text("directory");
     const auto state = parse_run_state(fields.text("state"));
@@ -174,7 +174,7 @@ base::Result<Run> run_from_json(const json::value& value) {
     run.ended_at = fields.optional_time("ended_at");
     if (const json::object* decision = fields.value("decision").if_object()) run.decision = *decision;
     if (!fields.is_null("connection")) {
-        SB_TRY(run.connection, connection_from_json(fields.value("connection")));
+        SB_TRY(run.connection, parse_connection(fields.value("connection")));
     }
     run.zone = fields.text("zone");
     for (const json::value& element : fields.array("nodes")) {
