@@ -94,7 +94,7 @@ std::string waits_for_addresses(const jobs::Decision& decision, const jobs::Addr
     return {};
 }
 
-jobs::AddressLedger settled_ledger(const ports::LedgerState& stored, const network::Facts& facts, base::WallTime now) {
+jobs::AddressLedger settled_ledger(const ports::LedgerState& stored, const network::Facts& facts) {
     std::map<std::string_view, const jobs::AddressRow*> by_token;
     for (const jobs::AddressRow& row : stored.rows) by_token.emplace(row.token, &row);
     std::vector<jobs::InterfaceSeen> interfaces;
@@ -103,7 +103,7 @@ jobs::AddressLedger settled_ledger(const ports::LedgerState& stored, const netwo
         if (node.started_at && !node.ended_at && !node.address.empty())
             interfaces.push_back({node.token, node.address, by_token.at(node.token)->subnet});
     jobs::AddressLedger ledger(stored.rows, stored.memory);
-    ledger.settle(stored.nodes, interfaces, facts.read_at, now);
+    ledger.settle(stored.nodes, interfaces, facts.read_at);
     return ledger;
 }
 
