@@ -387,7 +387,7 @@ void World::settle_ledger() {
         // Once more when it has gone, and no longer.
         it = run.ended_at && attempt.taken == 0 ? tracked_.erase(it) : std::next(it);
     }
-    around_.ledger.settle(nodes, interfaces, around_.facts.read_at, wall(now_));
+    around_.ledger.settle(nodes, interfaces, around_.facts.read_at);
 }
 
 }  // namespace
