@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include "unit/jobs/runs_bench.hpp"
+
 namespace signalbox::jobs {
 namespace {
 
@@ -11,58 +13,10 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-const base::WallTime t0{std::chrono::hours(24 * 365 * 50)};
-
-Run waiting_run(int workers = 2) {
-    jobs::Run run;
-    run.id = run_id(std::string(32, '\x5a'));
-    run.job.name = "load";
-    run.job.workers = workers;
-    run.job.command = {"/bin/true"};
-    run.job.timeout = 10min;
-    run.submitted_at = t0;
-    return run;
-}
-
-Decision decision_for(const Run& run, std::uint64_t available = 100) {
-    Candidate candidate;
-    candidate.connection.name = "via-a";
-    candidate.connection.subnet = "data-a";
-    candidate.zone = "a";
-    candidate.available = available;
-    return decide(run.job, {candidate}, t0, t0);
-}
-
-Run starting_run(int workers = 2) {
-    const jobs::Run run = waiting_run(workers);
-    return apply_decision(run, decision_for(run), t0).run;
-}
-
-NodeProcess process_of(const Run& run, int rank, bool running = true) {
-    NodeProcess process;
-    process.token = node_token(run, rank);
-    process.id = "p" + std::to_string(rank);
-    process.address = "10.0.1." + std::to_string(10 + rank);
-    process.running = running;
-    if (!running) process.exit = Exit{ExitHow::Exited, 0, 0};
-    return process;
-}
-
 std::vector<Kind> kinds(const Step& step) {
     std::vector<Kind> kinds;
     for (const Action& action : step.actions) kinds.push_back(action.kind);
     return kinds;
-}
-
-Step next(Run run, Observation observation, base::WallTime now) {
-    return step(std::move(run), observation, now, Limits{});
-}
-
-Run running_run(int workers = 2) {
-    jobs::Run run = starting_run(workers);
-    std::vector<NodeProcess> processes;
-    for (int rank = 0; rank < workers; ++rank) processes.push_back(process_of(run, rank));
-    return next(std::move(run), processes, t0).run;
 }
 
 TEST(Lifecycle, the_driver_is_launched_first_and_the_intent_is_durable) {
@@ -224,7 +178,7 @@ TEST(Lifecycle, a_waiting_run_decides_expires_or_is_stopped) {
 
 TEST(Lifecycle, no_usable_connection_fails_the_run_with_its_decision) {
     jobs::Run run = waiting_run();
-    Decision none = decide(run.job, {}, t0, t0);
+    const Decision none = decision_for(run, 0);
     const Step step = apply_decision(run, none, t0);
     EXPECT_EQ(step.run.state, RunState::Failed);
     EXPECT_FALSE(step.run.decision.empty());
@@ -283,35 +237,6 @@ TEST(Lifecycle, a_damaged_run_is_refused_with_the_field) {
         if (field.key() == "decision") continue;
         EXPECT_FALSE(run_from_json(damaged)) << field.key();
     }
-}
-
-Candidate candidate(const char* name, std::uint64_t available, std::vector<base::Fault> faults = {}) {
-    Candidate candidate;
-    candidate.connection.name = name;
-    candidate.available = available;
-    candidate.faults = std::move(faults);
-    return candidate;
-}
-
-TEST(Decide, ordered_takes_the_first_usable_even_under_capacity) {
-    const base::Fault broken{"X", "x", base::Severity::Unusable, false, "", ""};
-    const base::Fault small{"Y", "y", base::Severity::Degraded, false, "", ""};
-    Job job;
-    job.workers = 4;
-    const Decision decision =
-        decide(job, {candidate("one", 9, {broken}), candidate("two", 3, {small}), candidate("three", 9)}, t0, t0);
-    ASSERT_EQ(decision.chosen, 1u);
-    EXPECT_EQ(decision.choice()->nodes, 3u);
-    EXPECT_EQ(decision.candidates[2].usability, Usability::FullSize) << "all are judged, not only up to the first";
-}
-
-TEST(Decide, signals_rule_out_a_zone_but_never_all) {
-    const base::Fault signal{"S", "s", base::Severity::Unusable, true, "", ""};
-    Job job;
-    EXPECT_EQ(decide(job, {candidate("one", 9, {signal}), candidate("two", 9)}, t0, t0).chosen, 1u);
-    const Decision open = decide(job, {candidate("one", 9, {signal}), candidate("two", 9, {signal})}, t0, t0);
-    EXPECT_EQ(open.chosen, 0u);
-    EXPECT_TRUE(open.choice()->despite_signals);
 }
 
 }  // namespace
