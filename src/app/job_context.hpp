@@ -19,6 +19,8 @@ struct JobContext {
     std::unique_ptr<ports::RunLauncher> launcher;
     std::unique_ptr<engine::RunLoop> loop;
 
+    // Beside the store.
+    std::string runs_directory() const;
     // Where the logs and exit statuses of a new run go.
     std::string run_directory(const std::string& run_id) const;
 };

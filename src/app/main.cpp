@@ -10,6 +10,7 @@
 #include "app/cmd_lab.hpp"
 #include "app/cmd_measure.hpp"
 #include "app/cmd_serve.hpp"
+#include "app/cmd_spark_node.hpp"
 #include "app/cmd_supervise.hpp"
 #include "app/cmd_table.hpp"
 #include "app/report.hpp"
@@ -33,6 +34,7 @@ int main(int argc, char** argv) {
     register_measure(app, exit_status);
     register_job(app, exit_status);
     register_supervise(app, exit_status);
+    register_spark_node(app, exit_status);
     register_table(app, exit_status);
     register_lab(app, exit_status);
     try {

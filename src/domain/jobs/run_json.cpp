@@ -3,6 +3,7 @@
 #include <array>
 
 #include "domain/jobs/run.hpp"
+#include "domain/jobs/spark_json.hpp"
 
 namespace signalbox::jobs {
 namespace {
@@ -44,6 +45,7 @@ json::object to_json(const Job& job) {
             {"strategy", to_string(job.strategy)},
             {"workers", job.workers},
             {"command", texts_to_json(job.command)},
+            {"spark", spark_to_json(job.spark, SparkConf::Hidden)},
             {"directory", job.directory},
             {"timeout", base::format_duration(job.timeout)},
             {"max_concurrent_runs", job.max_concurrent_runs},
@@ -140,6 +142,7 @@ class Fields {
         }
         return pairs;
     }
+    bool has(const char* key) { return get(key) != nullptr; }
     bool is_null(const char* key) {
         const json::value* value = get(key);
         return value != nullptr && value->is_null();
@@ -188,6 +191,9 @@ base::Result<Job> job_from_json(const json::value& value) {
     }
     job.workers = fields.number("workers");
     job.command = fields.texts("command");
+    if (fields.has("spark")) {
+        SB_TRY(job.spark, spark_from_json(fields.value("spark")));
+    }
     job.directory = fields.text("directory");
     job.timeout = fields.duration("timeout");
     job.max_concurrent_runs = fields.number("max_concurrent_runs");
@@ -261,6 +267,7 @@ json::object describe(const Run& run) {
 json::object to_json(const Run& run) {
     json::object object = describe(run);
     object["job"].as_object()["environment"] = pairs_to_json(run.job.environment);
+    object["job"].as_object()["spark"] = spark_to_json(run.job.spark, SparkConf::Whole);
     return object;
 }
 
