@@ -1,6 +1,7 @@
 #include "adapters/spark/node.hpp"
 
 #include <arpa/inet.h>
+#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <netinet/in.h>
