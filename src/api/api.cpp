@@ -1,6 +1,7 @@
 #include "api/api.hpp"
 
 #include "api/event.hpp"
+#include "api/jobs.hpp"
 #include "base/assert.hpp"
 #include "base/text.hpp"
 
@@ -122,13 +123,17 @@ Response Api::answer(const Request& request) const {
         return error(401, base::to_string(ErrorKind::PermissionDenied),
                      "expected the header 'Authorization: Bearer TOKEN' with the token from the daemon's token file");
     }
+    if (const auto jobs = job_place(request.path)) {
+        if (JobSource* source = source_.job_source()) return answer_jobs(*source, *jobs, request);
+        return error({ErrorKind::NotFound, "this daemon's configuration has no provider to run jobs on", {}, 0});
+    }
     if (place.what == What::Nothing) {
-        return error(
-            404, base::to_string(ErrorKind::NotFound),
-            fmt::format(
-                "there is no {}; there are /v1/health, /v1/status, /v1/clusters/NAME, "
-                "/v1/clusters/NAME/switchover, /v1/channels/NAME/acknowledge, /v1/events, /v1/journal, /metrics",
-                request.path));
+        return error(404, base::to_string(ErrorKind::NotFound),
+                     fmt::format("there is no {}; there are /v1/health, /v1/status, /v1/clusters/NAME, "
+                                 "/v1/clusters/NAME/switchover, /v1/channels/NAME/acknowledge, /v1/events, /v1/jobs, "
+                                 "/v1/jobs/NAME/runs, /v1/runs/ID, "
+                                 "/v1/runs/ID/stop, /v1/journal, /metrics",
+                                 request.path));
     }
     const bool takes_post =
         place.what == What::Switchover || place.what == What::Events || place.what == What::Acknowledge;

@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/error.hpp"
@@ -28,6 +29,32 @@ struct Response {
     std::string body;
 };
 
+// A new run that a client asks for.
+struct RunRequest {
+    std::string job;
+    std::vector<std::pair<std::string, std::string>> arguments;
+    std::string key;  // of the client's own; empty: none
+};
+struct RunStarted {
+    base::json::object run;
+    bool created = true;  // false: the key's run was there already
+};
+
+// What a daemon with a provider knows of jobs. As with Source: several threads, and each call returns soon: what is to
+// be done is stored, and done by whoever drives runs.
+class JobSource {
+  public:
+    virtual ~JobSource() = default;
+    virtual base::json::array jobs() = 0;
+    // Newest first. NotFound: no such job.
+    virtual base::Result<base::json::array> runs(const std::string& job, std::size_t limit) = 0;
+    // NotFound: no such job. Conflict: the key stands for other arguments.
+    virtual base::Result<RunStarted> start_run(const RunRequest& request) = 0;
+    virtual base::Result<base::json::object> run(const std::string& id) = 0;
+    // Conflict: it has ended, and no further attempt follows.
+    virtual base::Result<base::json::object> stop_run(const std::string& id) = 0;
+};
+
 // What the daemon knows. Called from several threads at once; each call returns soon.
 class Source {
   public:
@@ -45,6 +72,8 @@ class Source {
     virtual base::Status acknowledge_channel(const std::string& channel) {
         return base::fail(base::ErrorKind::NotFound, "there is no channel '{}'", channel);
     }
+    // Null: there is no provider to run jobs on.
+    virtual JobSource* job_source() { return nullptr; }
 };
 
 class Api {

@@ -1,5 +1,6 @@
 #include "app/cmd_job.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -7,8 +8,6 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
-#include <random>
-#include <sys/stat.h>
 #include <thread>
 #include <unistd.h>
 
@@ -39,6 +38,8 @@ struct Options {
     std::string job;
     std::string run;
     std::vector<std::string> arguments;
+    std::string key;
+    std::string at;
     bool wait = false;
     bool follow = false;
     int rank = 0;
@@ -60,15 +61,21 @@ base::Result<const jobs::Job*> find_job(const JobContext& context, const std::st
                 names.empty() ? "is none" : "are " + base::join(names, ", "));
 }
 
-// A run by its id or the first letters of it.
+// An attempt by its id; or a run by the first letters of its id, of which the last attempt is meant.
 base::Result<std::string> find_run(JobContext& context, const std::string& text) {
     ports::RunQuery query;
     query.id_prefix = text.starts_with("jr_") ? text : "jr_" + text;
-    query.limit = 2;
+    if (context.store->load(query.id_prefix)) return query.id_prefix;
+    query.limit = 100;
     SB_TRY(const auto runs, context.store->list(query));
     if (runs.empty()) return fail(ErrorKind::NotFound, "there is no run '{}'; `signalbox job runs` lists them", text);
-    if (runs.size() > 1) return fail(ErrorKind::InvalidArgument, "more than one run begins with '{}'", text);
-    return runs.front().id;
+    const jobs::Run* last = &runs.front();
+    for (const jobs::Run& run : runs) {
+        if (jobs::first_attempt_id(run.id) != jobs::first_attempt_id(last->id))
+            return fail(ErrorKind::InvalidArgument, "more than one run begins with '{}'", text);
+        if (run.attempt > last->attempt) last = &run;
+    }
+    return last->id;
 }
 
 base::Result<std::vector<std::pair<std::string, std::string>>> parse_arguments(const std::vector<std::string>& texts) {
@@ -82,31 +89,15 @@ base::Result<std::vector<std::pair<std::string, std::string>>> parse_arguments(c
     return arguments;
 }
 
-std::string new_run_id() {
-    std::random_device device;
-    std::string bytes;
-    for (int i = 0; i < 32; ++i) bytes += static_cast<char>(device() & 0xFF);
-    return jobs::run_id(bytes);
-}
-
-base::Status make_directory(const std::string& path) {
-    std::error_code error;
-    std::filesystem::create_directories(path, error);
-    if (error) return fail(ErrorKind::Unavailable, "{}: cannot make the run's folder: {}", path, error.message());
-    // Logs may hold what the job's own secrets open.
-    if (::chmod(path.c_str(), 0700) != 0)
-        return fail(ErrorKind::Unavailable, "{}: cannot make it private: {}", path, std::strerror(errno));
-    return {};
-}
-
 // Says what happens, on a terminal or in a log alike: one line per change. Silent for JSON.
 class Progress {
   public:
     explicit Progress(bool silent) : silent_(silent) {}
     void show(const jobs::Run& run) {
         if (silent_) return;
-        if (!decided_ && !run.decision.empty()) {
-            decided_ = true;
+        const std::string decision = base::json::serialize(run.decision);
+        if (!run.decision.empty() && decision != decision_) {
+            decision_ = decision;
             print(decision_text(run.decision) + "run: " + run.id + "\n");
         }
         const std::string line = fmt::format("{}  {}", jobs::to_string(run.state), run.reason);
@@ -117,29 +108,35 @@ class Progress {
 
   private:
     bool silent_;
-    bool decided_ = false;
+    std::string decision_;
     std::string last_;
 };
 
-// Drives the run until `done` says so. Errors: the store's; UnknownOutcome if the provider is silent for too long.
-base::Result<jobs::Run> drive_until(JobContext& context, const std::string& id, Progress& progress,
-                                    base::Duration time_max, const std::function<bool(const jobs::Run&)>& done) {
+// Drives the run, from one attempt to the next, until `done` says so or the last one is final. Errors: the store's;
+// UnknownOutcome if the provider is silent for too long.
+base::Result<jobs::Run> drive_until(JobContext& context, std::string id, Progress& progress, base::Duration time_max,
+                                    const std::function<bool(const jobs::Run&)>& done) {
     const auto start = std::chrono::steady_clock::now();
     auto last_answer = start;
     for (;;) {
         SB_TRY(jobs::Run run, context.loop->reconcile(id));
+        std::string trouble = context.loop->trouble();
         if (run.state == jobs::RunState::Waiting) {
             // Runs ahead of it in the queue may have nobody else who drives them.
-            SB_CHECK(context.loop->reconcile_all());
+            SB_CHECK(context.loop->reconcile_all_once());
             SB_TRY(run, context.store->load(id));
         }
         progress.show(run);
         const auto now = std::chrono::steady_clock::now();
+        if (!run.next.empty()) {
+            id = run.next;
+            continue;
+        }
         if (done(run) || jobs::is_final(run.state)) return run;
-        if (context.loop->trouble().empty()) last_answer = now;
+        if (trouble.empty()) last_answer = now;
         if (now - last_answer >= silence_max)
             return fail(ErrorKind::UnknownOutcome, "run {} is {}, but nothing was heard of it for {}: {}", id,
-                        jobs::to_string(run.state), base::format_duration(silence_max), context.loop->trouble());
+                        jobs::to_string(run.state), base::format_duration(silence_max), trouble);
         if (time_max > base::Duration::zero() && now - start >= time_max) return run;
         std::this_thread::sleep_for(poll_interval);
     }
@@ -149,9 +146,10 @@ bool start_is_known(const jobs::Run& run) {
     return run.state != jobs::RunState::Waiting && run.state != jobs::RunState::Starting;
 }
 
-// Waiting in the queue behind other runs is a state that is known, too.
-bool started_or_queued(const jobs::Run& run) {
-    return start_is_known(run) || (run.state == jobs::RunState::Waiting && run.reason.starts_with("queued"));
+// Waiting, once it is known for what, is a state that is known, too: in the queue, for addresses, for its backoff.
+bool started_or_waits(const jobs::Run& run) {
+    return start_is_known(run) || (run.state == jobs::RunState::Waiting && run.reason != "submitted" &&
+                                   !run.reason.starts_with("the provider does not answer"));
 }
 
 base::Result<int> run_job(const Options& options) {
@@ -160,28 +158,40 @@ base::Result<int> run_job(const Options& options) {
     SB_TRY(auto arguments, parse_arguments(options.arguments));
     // A provider that can't be asked now is said before anything is stored.
     SB_TRY(const auto preview, context->loop->explain(*job));
-    const std::string id = new_run_id();
-    const std::string directory = context->run_directory(id);
-    SB_CHECK(make_directory(directory));
-    SB_CHECK(context->loop->submit(*job, id, directory, std::move(arguments)));
+    std::string id = new_run_id();
+    const std::string directory = run_directory(context->config, id);
+    SB_TRY(const engine::Submitted submitted,
+           context->loop->submit({*job, id, directory, std::move(arguments), options.key}));
+    id = submitted.run.id;
     Progress progress(options.as_json());
     SB_TRY(const jobs::Run run, options.wait
                                     ? drive_until(*context, id, progress, 0s, [](const jobs::Run&) { return false; })
-                                    : drive_until(*context, id, progress, start_wait, started_or_queued));
+                                    : drive_until(*context, id, progress, start_wait, started_or_waits));
     if (options.as_json()) print(base::pretty_json(jobs::describe(run)) + "\n");
-    if (!jobs::is_final(run.state) && !started_or_queued(run))
+    if (!jobs::is_final(run.state) && !started_or_waits(run))
         return fail(ErrorKind::UnknownOutcome, "run {} has not started within {}: {}; `signalbox job show` tells more",
                     id, base::format_duration(start_wait), run.reason);
     return run_exit_code(run);
 }
 
+int print_decision(const Options& options, const json::object& decision) {
+    print(options.as_json() ? base::pretty_json(decision) + "\n" : decision_text(decision));
+    const json::value* chosen = decision.if_contains("connection");
+    return chosen != nullptr && chosen->is_string() ? 0 : 1;
+}
+
 base::Result<int> explain_job(const Options& options) {
     SB_TRY(const auto context, open_context(options));
+    if (!options.at.empty()) {
+        // The job may have left the configuration since: its decisions are in the journal all the same.
+        const auto at = base::parse_time(options.at);
+        if (!at) return fail(ErrorKind::InvalidConfig, "--at {}: {}", options.at, at.error().message);
+        SB_TRY(const auto replayed, engine::replay_decision(*context->journal, options.job, *at));
+        return print_decision(options, replayed.decision);
+    }
     SB_TRY(const jobs::Job* job, find_job(*context, options.job));
     SB_TRY(const jobs::Decision decision, context->loop->explain(*job));
-    const json::object object = jobs::to_json(decision);
-    print(options.as_json() ? base::pretty_json(object) + "\n" : decision_text(object));
-    return decision.chosen ? 0 : 1;
+    return print_decision(options, jobs::to_json(decision));
 }
 
 // What can't be brought up to date is shown as it was last known, with a word about why.
@@ -215,23 +225,45 @@ base::Result<int> show_run(const Options& options) {
     SB_CHECK(context->loop->reconcile_all());
     warn_of_trouble(*context);
     SB_TRY(const jobs::Run run, context->store->load(id));
-    print(options.as_json() ? base::pretty_json(jobs::describe(run)) + "\n" : run_text(run, wall_clock()));
+    ports::RunQuery query;
+    query.id_prefix = jobs::first_attempt_id(id);
+    SB_TRY(auto attempts, context->store->list(query));
+    std::sort(attempts.begin(), attempts.end(), [](const auto& a, const auto& b) { return a.attempt < b.attempt; });
+    if (!options.as_json()) {
+        print(run_text(run, attempts, wall_clock()));
+        return 0;
+    }
+    json::object object = jobs::describe(run);
+    json::array chain;
+    for (const jobs::Run& attempt : attempts) chain.push_back(attempt_summary(attempt));
+    object["attempts"] = std::move(chain);
+    print(base::pretty_json(object) + "\n");
     return 0;
+}
+
+// The last attempt of the run that this one belongs to.
+base::Result<jobs::Run> last_attempt(JobContext& context, std::string id) {
+    for (;;) {
+        SB_TRY(jobs::Run run, context.store->load(id));
+        if (run.next.empty()) return run;
+        id = run.next;
+    }
 }
 
 base::Result<int> stop_run(const Options& options) {
     SB_TRY(const auto context, open_context(options));
     SB_TRY(const std::string id, find_run(*context, options.run));
-    SB_TRY(const jobs::Run before, context->store->load(id));
+    SB_TRY(const jobs::Run before, last_attempt(*context, id));
     if (jobs::is_final(before.state))
-        return fail(ErrorKind::Conflict, "run {} has ended already: {}, {}", id, jobs::to_string(before.state),
+        return fail(ErrorKind::Conflict, "run {} has ended already: {}, {}", before.id, jobs::to_string(before.state),
                     before.reason);
-    SB_CHECK(context->loop->stop(id));
+    SB_TRY(const jobs::Run asked, context->loop->stop(id));
     Progress progress(options.as_json());
-    SB_TRY(const jobs::Run run, drive_until(*context, id, progress, stop_wait, [](const jobs::Run&) { return false; }));
+    SB_TRY(const jobs::Run run,
+           drive_until(*context, asked.id, progress, stop_wait, [](const jobs::Run&) { return false; }));
     if (options.as_json()) print(base::pretty_json(jobs::describe(run)) + "\n");
     if (!jobs::is_final(run.state))
-        return fail(ErrorKind::UnknownOutcome, "run {} is still {} after {}: {}", id, jobs::to_string(run.state),
+        return fail(ErrorKind::UnknownOutcome, "run {} is still {} after {}: {}", run.id, jobs::to_string(run.state),
                     base::format_duration(stop_wait), context->loop->trouble());
     return run.state == jobs::RunState::Stopped ? 0 : 1;
 }
@@ -299,6 +331,11 @@ void register_job(CLI::App& app, int& exit_status) {
     run->add_flag("--wait", options->wait, "Wait until the run has ended; the exit code tells how");
     run->add_option("--argument", options->arguments, "KEY=VALUE, given to the command as --KEY VALUE; repeatable")
         ->allow_extra_args(false);
+    run->add_option("--idempotency-key", options->key,
+                    "A name of your own for this run: however often it is asked for, it is one run")
+        ->check([](const std::string& text) {
+            return text.empty() || text.size() > 200 ? "expected 1 to 200 bytes" : std::string();
+        });
     run->footer(
         "Exit codes: 0 started (with --wait: SUCCEEDED); 1 FAILED, STOPPED, TIMEOUT, EXPIRED or no usable "
         "connection; 2 usage or configuration; 3 ERROR or the provider failed; 4 unknown.");
@@ -307,13 +344,17 @@ void register_job(CLI::App& app, int& exit_status) {
                         options, exit_status);
     explain->add_option("NAME", options->job, "The job")->required();
 
+    explain->add_option("--at", options->at,
+                        "Take the last decision at this time or before again, as in 2026-01-02T03:04:05Z");
+
     auto* runs = add(*group, "runs", "List runs, the newest first", &list_runs, options, exit_status);
     runs->add_option("NAME", options->job, "Only runs of this job");
     runs->add_option("--limit", options->limit, "At most so many")
         ->check(CLI::Range(1, 100'000))
         ->capture_default_str();
 
-    auto* show = add(*group, "show", "One run with its nodes and its decision", &show_run, options, exit_status);
+    auto* show =
+        add(*group, "show", "One run with its attempts, its nodes and its decision", &show_run, options, exit_status);
     show->add_option("RUN", options->run, "The run's id, or the first letters of it")->required();
 
     auto* logs = add(*group, "logs", "What a node of a run wrote", &show_logs, options, exit_status, false);

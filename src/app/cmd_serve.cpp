@@ -135,6 +135,7 @@ base::Status Daemon::run() {
     for (const auto& error : errors) spdlog::error("{}; trying again each second", error.text());
     record("daemon-start", {{"version", SIGNALBOX_VERSION}, {"pid", ::getpid()}, {"config", config_.file}});
     SB_TRY(const auto runs, RunDriver::start(config_));
+    source_->set_runs(runs.get());
     say_ready();
     wait_for_end();
     notify_manager("STOPPING=1");

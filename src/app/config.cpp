@@ -23,6 +23,19 @@ void read_api(yaml::Reader& root, Config& config) {
     if (config.api.token_file.empty()) config.api.token_file = config.store + ".token";
 }
 
+// What a job may name as its data source. An endpoint goes before a cluster of the same name: it is where clients
+// connect.
+std::vector<jobs::Source> sources_of(const Config& config) {
+    std::vector<jobs::Source> sources;
+    for (const auto& endpoint : config.endpoints) sources.push_back({endpoint.name, {endpoint.listen}});
+    for (const auto& cluster : config.clusters) {
+        jobs::Source& source = sources.emplace_back();
+        source.name = cluster.name;
+        for (const auto& member : cluster.members) source.addresses.push_back(member.address);
+    }
+    return sources;
+}
+
 }  // namespace
 
 base::Result<Config> load_config(const std::string& path, Secrets secrets) {
@@ -36,9 +49,7 @@ base::Result<Config> load_config(const std::string& path, Secrets secrets) {
     config.clusters = read_clusters(root, path, secrets);
     config.endpoints = read_endpoints(root, path, config.clusters);
     config.channels = read_channels(root, path, config.clusters, config.endpoints, secrets);
-    std::vector<KnownEndpoint> endpoints;
-    for (const auto& endpoint : config.endpoints) endpoints.push_back({endpoint.name, endpoint.listen});
-    config.jobs = read_jobs(root, path, endpoints);
+    config.jobs = read_jobs(root, path, sources_of(config));
     root.finish();
     SB_CHECK(document.status());
     return config;

@@ -29,13 +29,8 @@ struct JobsConfig {
     const jobs::Job* find(const std::string& name) const;
 };
 
-// An endpoint of ours, which a connection can name as its data source.
-struct KnownEndpoint {
-    std::string name;
-    base::HostPort listen;
-};
-
-// Reads the keys `provider`, `connections` and `jobs` of the root; faults are collected by the reader.
-JobsConfig read_jobs(yaml::Reader& root, const std::string& config_file, const std::vector<KnownEndpoint>& endpoints);
+// Reads the keys `provider`, `connections` and `jobs` of the root; faults are collected by the reader. `sources`: the
+// endpoints and clusters that can be named as data sources, with their addresses.
+JobsConfig read_jobs(yaml::Reader& root, const std::string& config_file, const std::vector<jobs::Source>& sources);
 
 }  // namespace signalbox::app

@@ -1,38 +1,48 @@
 #include "app/job_context.hpp"
 
 #include <filesystem>
+#include <random>
 
 #include "adapters/netfacts/host_facts.hpp"
 #include "adapters/netfacts/lab_facts.hpp"
 #include "adapters/process/host_launcher.hpp"
 #include "adapters/process/lab_launcher.hpp"
+#include "adapters/process/run_files.hpp"
+#include "adapters/process/strategy_program.hpp"
 #include "adapters/spark/spark_launcher.hpp"
 
 namespace signalbox::app {
 
 base::WallTime wall_clock() { return std::chrono::time_point_cast<base::Duration>(std::chrono::system_clock::now()); }
 
-std::string JobContext::runs_directory() const {
+std::string new_run_id() {
+    std::random_device device;
+    std::string bytes;
+    for (int i = 0; i < 32; ++i) bytes += static_cast<char>(device() & 0xFF);
+    return jobs::run_id(bytes);
+}
+
+std::string runs_directory(const Config& config) {
     const auto store = std::filesystem::absolute(config.store).lexically_normal();
     return (store.parent_path() / "runs").string();
 }
 
-std::string JobContext::run_directory(const std::string& run_id) const { return runs_directory() + "/" + run_id; }
+std::string run_directory(const Config& config, const std::string& run_id) {
+    return runs_directory(config) + "/" + run_id;
+}
 
 namespace {
 
-void open_provider(JobContext& context) {
+void open_provider(const Config& config, JobContext& context) {
     std::error_code ignored;
     const std::string program = std::filesystem::read_symlink("/proc/self/exe", ignored).string();
     std::unique_ptr<ports::RunLauncher> nodes;
-    const JobsConfig& jobs = context.config.jobs;
-    if (jobs.lab) {
-        context.facts = std::make_unique<netfacts::LabFacts>(jobs.lab->socket);
-        nodes = std::make_unique<process::LabLauncher>(jobs.lab->socket, program);
+    if (config.jobs.lab) {
+        context.facts = std::make_unique<netfacts::LabFacts>(config.jobs.lab->socket);
+        nodes = std::make_unique<process::LabLauncher>(config.jobs.lab->socket, program);
     } else {
         context.facts = std::make_unique<netfacts::HostFacts>();
-        nodes = std::make_unique<process::HostLauncher>(
-            process::HostLauncherOptions{program, context.runs_directory()});
+        nodes = std::make_unique<process::HostLauncher>(process::HostLauncherOptions{program, runs_directory(config)});
     }
     context.launcher = std::make_unique<spark::SparkLauncher>(std::move(nodes), program);
 }
@@ -48,13 +58,18 @@ base::Result<std::unique_ptr<JobContext>> open_jobs(Config config) {
     }
     auto context = std::make_unique<JobContext>();
     SB_TRY(auto database, sqlite::Database::open(config.store));
+    SB_TRY(context->journal, sqlite::JournalStore::open(database));
     SB_TRY(context->store, sqlite::RunStore::open(std::move(database)));
-    context->config = std::move(config);
-    open_provider(*context);
+    open_provider(config, *context);
+    context->files = std::make_unique<process::RunFiles>();
+    const auto folder = std::filesystem::absolute(config.file).parent_path();
+    context->program = std::make_unique<process::StrategyProgram>(folder.string());
     engine::RunLoopConfig loop;
     loop.owner = sqlite::lease_owner();
-    context->loop =
-        std::make_unique<engine::RunLoop>(*context->store, *context->facts, *context->launcher, loop, &wall_clock);
+    context->loop = std::make_unique<engine::RunLoop>(
+        engine::RunPorts{*context->store, *context->facts, *context->launcher, *context->files, *context->program},
+        loop, &wall_clock);
+    context->config = std::move(config);
     return context;
 }
 

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "adapters/sqlite/journal.hpp"
 #include "adapters/sqlite/run_store.hpp"
 #include "app/config.hpp"
 #include "engine/run_loop.hpp"
@@ -17,17 +18,21 @@ struct JobContext {
     std::unique_ptr<sqlite::RunStore> store;
     std::unique_ptr<ports::NetworkFacts> facts;
     std::unique_ptr<ports::RunLauncher> launcher;
+    std::unique_ptr<ports::RunFiles> files;
+    std::unique_ptr<ports::StrategyProgram> program;
+    std::unique_ptr<sqlite::JournalStore> journal;
     std::unique_ptr<engine::RunLoop> loop;
-
-    // Beside the store.
-    std::string runs_directory() const;
-    // Where the logs and exit statuses of a new run go.
-    std::string run_directory(const std::string& run_id) const;
 };
 
 // Opens the store. Errors: the store's; NotSupported if the configuration has no provider.
 base::Result<std::unique_ptr<JobContext>> open_jobs(Config config);
 
 base::WallTime wall_clock();
+
+// "jr_…", drawn at random.
+std::string new_run_id();
+// Where the logs and exit statuses of all runs go, beside the store, and of one run.
+std::string runs_directory(const Config& config);
+std::string run_directory(const Config& config, const std::string& run_id);
 
 }  // namespace signalbox::app

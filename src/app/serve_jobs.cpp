@@ -3,9 +3,12 @@
 #include <spdlog/spdlog.h>
 
 #include "app/job_context.hpp"
+#include "domain/jobs/job_json.hpp"
 
 namespace signalbox::app {
 namespace {
+
+namespace json = base::json;
 
 constexpr auto interval = std::chrono::seconds(1);
 
@@ -14,7 +17,9 @@ constexpr auto interval = std::chrono::seconds(1);
 base::Result<std::unique_ptr<RunDriver>> RunDriver::start(const Config& config) {
     if (!config.jobs.has_provider()) return std::unique_ptr<RunDriver>();
     SB_TRY(std::shared_ptr<JobContext> context, open_jobs(config));
-    std::unique_ptr<RunDriver> driver(new RunDriver());
+    std::unique_ptr<RunDriver> driver(new RunDriver(config));
+    SB_TRY(auto database, sqlite::Database::open(config.store));
+    SB_TRY(driver->store_, sqlite::RunStore::open(std::move(database)));
     driver->thread_ = std::thread([self = driver.get(), context] { self->drive(*context); });
     return driver;
 }
@@ -37,8 +42,64 @@ void RunDriver::drive(JobContext& context) {
         if (trouble != last && trouble.empty()) spdlog::info("job runs: the provider answers again");
         last = trouble;
         std::unique_lock lock(mutex_);
-        if (ending_.wait_for(lock, interval, [this] { return end_; })) return;
+        ending_.wait_for(lock, interval, [this] { return end_ || wake_; });
+        if (end_) return;
+        wake_ = false;
     }
+}
+
+void RunDriver::wake() {
+    {
+        const std::lock_guard guard(mutex_);
+        wake_ = true;
+    }
+    ending_.notify_all();
+}
+
+base::Result<const jobs::Job*> RunDriver::find(const std::string& job) const {
+    if (const jobs::Job* found = config_.jobs.find(job)) return found;
+    return base::fail(base::ErrorKind::NotFound, "there is no job '{}'", job);
+}
+
+json::array RunDriver::jobs() {
+    json::array items;
+    for (const jobs::Job& job : config_.jobs.jobs) items.push_back(jobs::to_json(job, jobs::Secrets::LeftOut));
+    return items;
+}
+
+base::Result<json::array> RunDriver::runs(const std::string& job, std::size_t limit) {
+    SB_CHECK(find(job));
+    ports::RunQuery query;
+    query.job = job;
+    query.limit = limit;
+    SB_TRY(const auto runs, store_->list(query));
+    json::array items;
+    for (const jobs::Run& run : runs) items.push_back(jobs::describe(run));
+    return items;
+}
+
+base::Result<api::RunStarted> RunDriver::start_run(const api::RunRequest& request) {
+    SB_TRY(const jobs::Job* job, find(request.job));
+    const std::string id = new_run_id();
+    SB_TRY(const auto submitted,
+           engine::submit_run(*store_, {*job, id, run_directory(config_, id), request.arguments, request.key},
+                              wall_clock()));
+    wake();
+    return api::RunStarted{jobs::describe(submitted.run), submitted.created};
+}
+
+base::Result<json::object> RunDriver::run(const std::string& id) {
+    SB_TRY(const jobs::Run run, store_->load(id));
+    return jobs::describe(run);
+}
+
+base::Result<json::object> RunDriver::stop_run(const std::string& id) {
+    SB_TRY(const jobs::Run run, engine::ask_to_stop(*store_, id, wall_clock()));
+    if (jobs::is_final(run.state))
+        return base::fail(base::ErrorKind::Conflict, "run {} has ended already: {}, {}", run.id,
+                          jobs::to_string(run.state), run.reason);
+    wake();
+    return jobs::describe(run);
 }
 
 }  // namespace signalbox::app

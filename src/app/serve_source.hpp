@@ -24,6 +24,9 @@ class DaemonSource final : public api::Source {
     base::Result<bool> event(const ports::ExternalEvent& event) override;
     base::Status switchover(const ports::SwitchoverRequest& request) override;
     base::Status acknowledge_channel(const std::string& channel) override { return channels_.acknowledge(channel); }
+    api::JobSource* job_source() override { return runs_.load(); }
+    // Known only once it runs; outlives the API.
+    void set_runs(api::JobSource* runs) { runs_ = runs; }
     void count_reload(bool good) { ++(good ? reloads_ : reloads_failed_); }
 
   private:
@@ -31,6 +34,7 @@ class DaemonSource final : public api::Source {
     Channels& channels_;
     ports::Journal& journal_;
     const base::WallTime started_at_;
+    std::atomic<api::JobSource*> runs_{nullptr};
     std::mutex limit_mutex_;
     api::EventLimit limit_;
     std::atomic<std::uint64_t> reloads_{0};

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,11 +12,15 @@
 #include "base/error.hpp"
 #include "base/time.hpp"
 #include "domain/jobs/lifecycle.hpp"
+#include "domain/jobs/retry.hpp"
 #include "domain/network/facts.hpp"
+#include "engine/run_choice.hpp"
 #include "ports/journal.hpp"
 #include "ports/network_facts.hpp"
+#include "ports/run_files.hpp"
 #include "ports/run_launcher.hpp"
 #include "ports/run_store.hpp"
+#include "ports/strategy_program.hpp"
 
 namespace signalbox::engine {
 
@@ -25,33 +30,58 @@ struct RunLoopConfig {
     base::Duration lease_time = std::chrono::seconds(60);  // longer than one pass over a run can take
     base::Duration facts_timeout = std::chrono::seconds(5);
     base::Duration facts_patience = std::chrono::seconds(30);  // for a waiting run whose provider does not answer
+    // Facts serve several decisions for so long; what was started meanwhile is in the ledger.
+    base::Duration facts_age_max = std::chrono::seconds(1);
+    base::Duration outcomes_time = std::chrono::hours(24);  // how far back outcomes are folded into breakers
+    std::size_t outcomes_max = 500;
 };
 
-// Candidates with all their faults, and the choice among them. `promised`: addresses per subnet that starting runs will
-// take.
-jobs::Decision decide_connection(const jobs::Job& job, const network::Facts& facts,
-                                 const std::map<std::string, std::uint64_t>& promised, base::WallTime now);
+// All outlive the loop.
+struct RunPorts {
+    ports::RunStore& store;
+    ports::NetworkFacts& facts;
+    ports::RunLauncher& launcher;
+    ports::RunFiles& files;
+    ports::StrategyProgram& program;
+};
+
+struct Submission {
+    jobs::Job job;
+    std::string id;         // of the new run
+    std::string directory;  // for its logs; need not exist yet
+    std::vector<std::pair<std::string, std::string>> arguments;
+    std::string key = {};  // of the client, for at most one run however often it asks; empty: none
+};
+struct Submitted {
+    jobs::Run run;
+    bool created = true;  // false: the run that this key made before
+};
+// Stores a WAITING run of the job. Nothing is started yet. Conflict: the key stands for other arguments.
+base::Result<Submitted> submit_run(ports::RunStore& store, const Submission& submission, base::WallTime now);
+// Asks the run's last attempt to stop, and not to be tried again; whoever drives it does so. Returns that attempt as
+// stored. Errors: NotFound, the store's.
+base::Result<jobs::Run> ask_to_stop(ports::RunStore& store, const std::string& id, base::WallTime now);
 
 // Not safe for use from several threads at once; several loops on one store are.
 class RunLoop {
   public:
-    // The clock gives the time of day; the references outlive the loop.
-    RunLoop(ports::RunStore& store, ports::NetworkFacts& facts, ports::RunLauncher& launcher, RunLoopConfig config,
-            std::function<base::WallTime()> clock);
+    // The clock gives the time of day.
+    RunLoop(RunPorts ports, RunLoopConfig config, std::function<base::WallTime()> clock);
 
-    // Stores a WAITING run of the job. `directory` is for its logs. Nothing is started yet.
-    base::Result<jobs::Run> submit(const jobs::Job& job, const std::string& id, const std::string& directory,
-                                   std::vector<std::pair<std::string, std::string>> arguments);
+    base::Result<Submitted> submit(const Submission& submission);
     // What would be chosen now.
     base::Result<jobs::Decision> explain(const jobs::Job& job);
-    // Brings one run as far as it gets without waiting (except for stopped processes to end), and returns it as stored.
-    // A run that another process drives is returned as that one last stored it. Errors: NotFound, the store's.
-    // That the launcher can't be asked is no error: the run stays as it is, and `trouble()` says why.
+    // Brings one attempt as far as it gets without waiting (except for stopped processes to end), and returns it as
+    // stored. One that another process drives is returned as that one last stored it. Errors: NotFound, the store's:
+    // nothing was started then. That the launcher can't be asked is no error: the run stays as it is, and `trouble()`
+    // says why.
     base::Result<jobs::Run> reconcile(const std::string& id);
     // All active runs, oldest first, and processes of ended runs that appeared late. The first error, after all were
     // tried.
     base::Status reconcile_all();
-    // Asks a run to stop, then reconciles it.
+    // The same, unless another process is at it.
+    base::Status reconcile_all_once();
+    // Asks a run's last attempt to stop, then reconciles it.
     base::Result<jobs::Run> stop(const std::string& id);
 
     // Why the last reconcile could not do all: the provider's error; empty if it could.
@@ -59,13 +89,20 @@ class RunLoop {
 
   private:
     base::Result<jobs::Run> drive(jobs::Run run);
-    base::Status keep(jobs::Step& step);
+    base::Status keep(jobs::Step& step, const ports::LedgerChange* ledger = nullptr);
+    base::Status keep_final(jobs::Step& step, const ports::LedgerChange* ledger);
+    base::Status tend_ledger();
+    base::Result<jobs::FailureFacts> failure_facts(const jobs::Run& run);
     base::Result<jobs::Run> act(jobs::Run run, const std::vector<jobs::Action>& actions);
     base::Result<jobs::Run> decide(jobs::Run run);
-    base::Result<jobs::Run> decide_alone(jobs::Run run);
+    base::Result<jobs::Run> decide_alone(jobs::Run run, std::optional<jobs::ProgramAnswer> answer);
+    base::Result<std::string> queue_reason(const jobs::Run& run);
+    base::Result<network::Facts> current_facts(base::Duration age_max);
+    base::Result<Surroundings> surroundings(network::Facts facts, const ports::LedgerState& stored);
+    base::Result<jobs::Run> without_facts(jobs::Run run, const std::string& why);
     base::Result<jobs::Run> wait(jobs::Run run, const std::string& reason);
     base::Result<jobs::Run> launch(jobs::Run run, int rank);
-    base::Result<std::map<std::string, std::uint64_t>> promised();
+    jobs::LaunchResult launch_node(const jobs::Run& run, int rank);
     base::Status stop_strays();
     ports::NodeLaunch describe_launch(const jobs::Run& run, int rank) const;
     std::vector<ports::JournalEntry> entries_of(const jobs::Step& step) const;
@@ -73,9 +110,12 @@ class RunLoop {
     ports::RunStore& store_;
     ports::NetworkFacts& facts_;
     ports::RunLauncher& launcher_;
+    ports::RunFiles& files_;
+    ports::StrategyProgram& program_;
     RunLoopConfig config_;
     std::function<base::WallTime()> clock_;
     std::string trouble_;
+    std::optional<network::Facts> cached_facts_;
     std::map<std::string, base::WallTime> facts_failed_since_;  // by run
 };
 

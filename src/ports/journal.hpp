@@ -35,6 +35,7 @@ struct JournalQuery {
     std::int64_t after = 0;    // only entries with a larger sequence
     std::size_t limit = 1000;  // 1–100,000
     bool newest_first = false;
+    std::optional<base::WallTime> until{};  // only entries of this time or before
 };
 
 class Journal {

@@ -34,7 +34,7 @@ base::Result<json::object> read_object(const std::string& path) {
 }  // namespace
 
 base::Status write_spec(const std::string& run_directory, int rank, const NodeSpec& spec) {
-    const json::object object = {{"spark", jobs::spark_to_json(spec.application, jobs::SparkConf::Whole)},
+    const json::object object = {{"spark", jobs::spark_to_json(spec.application, jobs::Secrets::Included)},
                                  {"size", spec.size},
                                  {"driver_token", spec.driver_token}};
     return process::write_whole(spec_path(run_directory, rank), base::pretty_json(object) + "\n", owner_alone);
@@ -50,7 +50,7 @@ base::Result<NodeSpec> read_spec(const std::string& run_directory, int rank) {
     if (spark == nullptr || size == nullptr || !size->is_int64() || spec.driver_token.empty())
         return fail(ErrorKind::CorruptData, "{}: expected 'spark', 'size' and 'driver_token'", path);
     spec.size = static_cast<int>(size->get_int64());
-    auto application = jobs::spark_from_json(*spark);
+    auto application = jobs::parse_spark(*spark);
     if (!application) return base::in_context(application.error(), path);
     if (!*application) return fail(ErrorKind::CorruptData, "{}: there is no Spark application in it", path);
     spec.application = std::move(**application);

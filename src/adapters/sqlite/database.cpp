@@ -25,6 +25,14 @@ Statement& Statement::bind(int index, std::string_view value) {
     return *this;
 }
 
+Statement& Statement::bind_time(int index, const std::optional<base::WallTime>& value) {
+    if (value) return bind(index, value->time_since_epoch().count());
+    sqlite3_bind_null(handle_.get(), index);
+    return *this;
+}
+
+void Statement::reset() { sqlite3_reset(handle_.get()); }
+
 base::Result<bool> Statement::step() {
     const int code = sqlite3_step(handle_.get());
     if (code == SQLITE_ROW) return true;

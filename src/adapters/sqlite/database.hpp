@@ -5,12 +5,14 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <sqlite3.h>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/error.hpp"
+#include "base/time.hpp"
 
 namespace signalbox::sqlite {
 
@@ -20,6 +22,9 @@ class Statement {
     explicit Statement(sqlite3_stmt* handle) : handle_(handle, &sqlite3_finalize) {}
     Statement& bind(int index, std::int64_t value);
     Statement& bind(int index, std::string_view value);
+    Statement& bind_time(int index, const std::optional<base::WallTime>& value);  // null without one
+    // Ready to be bound and run again.
+    void reset();
     // True if there is a row, false when done.
     base::Result<bool> step();
     // Runs a statement without rows.

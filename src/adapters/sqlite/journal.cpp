@@ -52,12 +52,14 @@ base::Result<std::vector<ports::JournalEntry>> JournalStore::read(const ports::J
     if (!query.subject.empty()) sql += " AND subject = ?2";
     if (!query.kind.empty()) sql += " AND kind = ?3";
     if (!query.run.empty()) sql += " AND run = ?4";
+    if (query.until) sql += " AND at_ns <= ?6";
     sql += query.newest_first ? " ORDER BY sequence DESC LIMIT ?5" : " ORDER BY sequence LIMIT ?5";
     SB_TRY(auto statement, database_->prepare(sql));
     statement.bind(1, query.after).bind(5, static_cast<std::int64_t>(std::clamp<std::size_t>(query.limit, 1, 100'000)));
     if (!query.subject.empty()) statement.bind(2, query.subject);
     if (!query.kind.empty()) statement.bind(3, query.kind);
     if (!query.run.empty()) statement.bind(4, query.run);
+    if (query.until) statement.bind(6, to_ns(*query.until));
     std::vector<ports::JournalEntry> entries;
     for (;;) {
         SB_TRY(const bool row, statement.step());

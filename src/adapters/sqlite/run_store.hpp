@@ -21,11 +21,18 @@ class RunStore final : public ports::RunStore {
     // Makes the tables if they are missing.
     static base::Result<std::unique_ptr<RunStore>> open(std::shared_ptr<Database> database);
 
-    base::Status insert(const jobs::Run& run, const std::vector<ports::JournalEntry>& entries) override;
-    base::Status save(jobs::Run& run, const std::vector<ports::JournalEntry>& entries,
-                      ports::Durability durability) override;
+    base::Result<ports::Inserted> insert(const jobs::Run& run, const std::vector<ports::JournalEntry>& entries,
+                                         const ports::IdempotencyKey& key) override;
+    base::Status save(jobs::Run& run, const ports::Beside& beside, ports::Durability durability) override;
     base::Result<jobs::Run> load(const std::string& id) override;
     base::Result<std::vector<jobs::Run>> list(const ports::RunQuery& query) override;
+    base::Result<std::vector<std::string>> active() override;
+    base::Result<std::vector<std::string>> ahead_of(const jobs::Run& run, base::WallTime now) override;
+    base::Result<std::vector<jobs::PlaceUse>> uses() override;
+    base::Result<std::vector<jobs::PlaceOutcome>> outcomes(base::WallTime since, std::size_t limit) override;
+    base::Result<jobs::RetryHistory> retry_history(const std::string& job, base::WallTime since) override;
+    base::Result<ports::LedgerState> ledger() override;
+    base::Status save_ledger(const ports::LedgerChange& change) override;
     base::Result<bool> acquire(const std::string& thing, const std::string& owner, base::WallTime now,
                                base::Duration time) override;
     base::Status release(const std::string& thing, const std::string& owner) override;
@@ -34,6 +41,12 @@ class RunStore final : public ports::RunStore {
     RunStore(std::shared_ptr<Database> database, std::unique_ptr<JournalStore> journal)
         : database_(std::move(database)), journal_(std::move(journal)) {}
     base::Status journal(const std::vector<ports::JournalEntry>& entries);
+    base::Result<std::optional<ports::Inserted>> known_key(const std::string& job, const ports::IdempotencyKey& key);
+    base::Status remember_key(const jobs::Run& run, const ports::IdempotencyKey& key);
+    base::Status insert_row(const jobs::Run& run);
+    base::Status insert_outcome(const jobs::PlaceOutcome& outcome);
+    base::Status keep_nodes(const jobs::Run& run);
+    base::Status put_ledger(const ports::LedgerChange& change);
 
     std::shared_ptr<Database> database_;
     std::unique_ptr<JournalStore> journal_;

@@ -19,12 +19,13 @@ struct Candidate {
     std::string network;
     std::string zone;
     std::string way_out;
-    std::uint64_t free_addresses = 0;  // as the provider says
-    std::uint64_t available = 0;       // minus those reserved for other starting runs
-    std::uint64_t coming_back = 0;     // held by ended runs' interfaces, which the subnet will get back
+    std::uint64_t free_addresses = 0;       // as the provider says
+    std::uint64_t available = 0;            // minus those reserved for other starting runs
+    std::uint64_t coming_back = 0;          // held by ended runs' interfaces, which the subnet will get back
     std::optional<base::WallTime> back_at;  // when these are expected, by what was learned of the subnet
     std::vector<base::Fault> faults;
     Health health;
+    std::uint64_t size = 0;  // addresses that the subnet has in all; 0: not known
     friend bool operator==(const Candidate&, const Candidate&) = default;
 };
 
@@ -77,7 +78,8 @@ struct Decision {
     std::vector<Ranked> candidates;     // in the job's order
     std::vector<std::size_t> order;     // all of them, as the strategy orders them: usable ones, the rest, unmanaged
     std::optional<std::size_t> chosen;  // index into candidates; nothing: start nothing now
-    // Set: not now, look again, at the latest then. Only `resilient` waits, and never beyond the job's full_size_wait.
+    // Set: not now; decide again at the latest then, and sooner when addresses or places have changed. Only `resilient`
+    // waits, and never beyond the job's full_size_wait.
     std::optional<base::WallTime> wait_until;
     std::string reason;  // one line for people
 
@@ -85,14 +87,19 @@ struct Decision {
 };
 
 // A candidate is usable if no fault of severity unusable stands against it and it has addresses for workers_min nodes
-// (at least network::addresses_to_start, which is a fault of its own). Faults that rest on signals, and breakers, never
-// rule out all: if they leave none, the candidates with no other fault are used (fail open).
-// nodes = the job's number of workers, driver included; good = available ≥ nodes; usable = available ≥ 2 (1 for a job
-// of one node). `ordered`: good ones as listed, … see docs/adr/0010.
+// (and for two, or one for a job of one node). Faults that rest on signals never rule out all: if they leave none, the
+// candidates with no other fault are used (fail open).
+//
+// The orders are those of docs/adr/0010. `resilient` never rules out by breakers or by what was tried either: it
+// prefers, in this order, what no signal, no open breaker and no earlier failure of this run speaks against; full size;
+// closed breakers to half-open ones (the other way round for the first attempt of a low-risk job); after a transient
+// failure the same connection; more nodes; less against it; as listed. It waits, within full_size_wait, while time may
+// bring addresses that make a better choice: at full size, or where less speaks against it.
 Decision decide(const DecisionInput& input);
 
 base::json::object to_json(const Decision& decision);
-// The input whole, for the journal, and back. Errors: CorruptData with the field.
+// The input, for the journal, and back: all that a decision depends on, and so without the job's environment, which may
+// hold secrets. Errors: CorruptData with the field.
 base::json::object to_json(const DecisionInput& input);
 base::Result<DecisionInput> parse_decision_input(const base::json::value& value);
 

@@ -14,6 +14,11 @@ struct Stepper {
     const Limits limits;
 
     Run& run() { return out.run; }
+    bool on(Guard guard) const { return limits.rules.on(guard); }
+    // Whether so much time has passed since then; always true without the guard.
+    bool passed(Guard guard, base::WallTime since, base::Duration time) const {
+        return now - since >= time || !on(guard);
+    }
 
     void touch() { out.changed = true; }
 
@@ -34,7 +39,7 @@ struct Stepper {
     }
 
     void decide_outcome(RunState outcome, const std::string& reason) {
-        if (run().outcome || is_final(run().state)) return;
+        if ((run().outcome && on(Guard::OutcomeOnce)) || is_final(run().state)) return;
         run().outcome = outcome;
         run().outcome_at = now;
         run().reason = reason;
@@ -67,6 +72,7 @@ struct Stepper {
         node_note(node, "started");
     }
 
+    void mend_clock();
     void fold(Node& node, const std::vector<NodeProcess>& processes);
     void outcome_of_driver();
     void outcome_of_time();
@@ -80,6 +86,30 @@ const NodeProcess* find_process(const std::vector<NodeProcess>& processes, const
     for (const NodeProcess& process : processes)
         if (process.token == token) return &process;
     return nullptr;
+}
+
+// After the clock was set back, what runs since then runs since now: else its grace would last until the clock is there
+// again.
+void Stepper::mend_clock() {
+    if (!on(Guard::ClockSetBack)) return;
+    const auto mend = [this](base::WallTime& time) {
+        if (time <= now + limits.clock_slack) return;
+        time = now;
+        touch();
+    };
+    const auto mend_if = [&mend](std::optional<base::WallTime>& time) {
+        if (time) mend(*time);
+    };
+    mend(run().submitted_at);
+    mend(run().outcome_at);
+    mend_if(run().starting_at);
+    mend_if(run().running_at);
+    mend_if(run().deciding_since);
+    for (Node& node : run().nodes) {
+        mend(node.intended_at);
+        mend(node.refused_at);
+        mend_if(node.missing_since);
+    }
 }
 
 // Brings a node in line with what the launcher lists.
@@ -96,12 +126,15 @@ void Stepper::fold(Node& node, const std::vector<NodeProcess>& processes) {
         return;
     }
     if (node.stage != NodeStage::Started) return;
+    if (!on(Guard::StartedOnce)) {
+        node.stage = NodeStage::Planned;
+        return touch();
+    }
     if (!node.missing_since) {
         node.missing_since = now;
         touch();
-    } else if (now - *node.missing_since >= limits.missing_grace) {
-        end_node(node, Exit{}, std::nullopt);
     }
+    if (passed(Guard::MissingGrace, *node.missing_since, limits.missing_grace)) end_node(node, Exit{}, std::nullopt);
 }
 
 // The driver decides, as in Glue.
@@ -136,7 +169,8 @@ void Stepper::outcome_of_driver() {
 }
 
 void Stepper::outcome_of_time() {
-    if (run().state == RunState::Starting && run().starting_at && now - *run().starting_at >= limits.start_time_max) {
+    if (run().state == RunState::Starting && run().starting_at && on(Guard::StartTime) &&
+        now - *run().starting_at >= limits.start_time_max) {
         std::string why;
         for (const Node& node : run().nodes) {
             if (node.stage == NodeStage::Started || node.stage == NodeStage::Ended) continue;
@@ -149,7 +183,7 @@ void Stepper::outcome_of_time() {
         if (!why.empty()) decide_outcome(RunState::Error, why);
     }
     const auto since = run().running_at ? run().running_at : run().starting_at;
-    if (since && now - *since >= run().job.timeout + limits.timeout_slack) {
+    if (since && on(Guard::TimeLimit) && now - *since >= run().job.timeout + limits.timeout_slack) {
         decide_outcome(RunState::Timeout, fmt::format("the run took longer than its time-out of {}",
                                                       base::format_duration(run().job.timeout)));
     }
@@ -157,7 +191,8 @@ void Stepper::outcome_of_time() {
 
 // With an outcome, every node has to end and give its address back; then the run is final.
 void Stepper::wind_down(const Observation& observation) {
-    const bool patient = run().outcome == RunState::Succeeded && now - run().outcome_at < limits.workers_grace;
+    const bool patient =
+        run().outcome == RunState::Succeeded && !passed(Guard::WorkersGrace, run().outcome_at, limits.workers_grace);
     bool all_down = true;
     for (Node& node : run().nodes) {
         if (node.stage == NodeStage::Planned) {
@@ -165,7 +200,7 @@ void Stepper::wind_down(const Observation& observation) {
             touch();
         }
         if (node.stage == NodeStage::Intended) {
-            if (observation && now - node.intended_at >= limits.unknown_grace) {
+            if (!on(Guard::LateLaunchAwaited) || (observation && now - node.intended_at >= limits.unknown_grace)) {
                 node.stage = NodeStage::Dropped;
                 node_note(node, "never appeared at the launcher");
             } else {
@@ -173,7 +208,7 @@ void Stepper::wind_down(const Observation& observation) {
             }
         }
         if (node.stage == NodeStage::Started) {
-            all_down = false;
+            if (on(Guard::FinalWhenGone)) all_down = false;
             if (!patient && !node.missing_since && !node.process.empty())
                 out.actions.push_back({Action::Kind::Stop, node.rank, node.process});
         }
@@ -182,6 +217,8 @@ void Stepper::wind_down(const Observation& observation) {
 }
 
 void Stepper::launch(Node& node) {
+    out.actions.push_back({Action::Kind::Launch, node.rank, {}});
+    if (!on(Guard::IntentFirst)) return;
     node.stage = NodeStage::Intended;
     node.intended_at = now;
     ++node.launches;
@@ -191,7 +228,6 @@ void Stepper::launch(Node& node) {
                         {"launch", node.launches},
                         {"connection", run().connection ? run().connection->name : ""},
                         {"subnet", run().connection ? run().connection->subnet : ""}});
-    out.actions.push_back({Action::Kind::Launch, node.rank, {}});
 }
 
 void Stepper::launch_nodes(const Observation& observation) {
@@ -199,11 +235,13 @@ void Stepper::launch_nodes(const Observation& observation) {
     const bool driver_known = run().nodes.front().stage == NodeStage::Started;
     bool all_started = driver_known;
     for (Node& node : run().nodes) {
-        const bool may = node.rank == 0 || driver_known;
+        const bool may = node.rank == 0 || driver_known || !on(Guard::DriverFirst);
+        const bool asked = observation.has_value() || !on(Guard::AskedBeforeRepeat);
         if (node.stage == NodeStage::Planned && may &&
-            (node.refusal.empty() || now - node.refused_at >= limits.relaunch_pause)) {
+            (node.refusal.empty() || passed(Guard::RelaunchPause, node.refused_at, limits.relaunch_pause))) {
             launch(node);
-        } else if (node.stage == NodeStage::Intended && observation && now - node.intended_at >= limits.unknown_grace) {
+        } else if (node.stage == NodeStage::Intended && asked &&
+                   passed(Guard::LaunchGrace, node.intended_at, limits.unknown_grace)) {
             launch(node);
         }
         if (node.stage != NodeStage::Started && node.stage != NodeStage::Ended) all_started = false;
@@ -214,9 +252,11 @@ void Stepper::launch_nodes(const Observation& observation) {
 }
 
 void Stepper::waiting() {
-    if (run().stop_requested) return move(RunState::Stopped, "stopped before it started");
+    if (run().stop_requested && on(Guard::StopBeforeStart)) return move(RunState::Stopped, "stopped before it started");
     if (run().outcome) return move(*run().outcome, run().reason);
-    if (now - run().submitted_at >= run().job.queue_time_max) {
+    if (!is_due(run(), now, limits.rules)) return;
+    const base::WallTime since = std::max(run().submitted_at, run().not_before.value_or(run().submitted_at));
+    if (now - since >= run().job.queue_time_max && on(Guard::QueueTime)) {
         return move(RunState::Expired, fmt::format("waited longer than its queue time of {}",
                                                    base::format_duration(run().job.queue_time_max)));
     }
@@ -264,7 +304,8 @@ std::string transitions_text() {
 Step step(Run run, const Observation& observation, base::WallTime now, const Limits& limits) {
     Stepper stepper{{std::move(run), {}, {}, false, false}, now, limits};
     Run& state = stepper.run();
-    if (is_final(state.state)) return std::move(stepper.out);
+    if (is_final(state.state) && stepper.on(Guard::FinalStays)) return std::move(stepper.out);
+    stepper.mend_clock();
     if (state.state == RunState::Waiting) {
         stepper.waiting();
         return std::move(stepper.out);
@@ -273,27 +314,40 @@ Step step(Run run, const Observation& observation, base::WallTime now, const Lim
     if (observation) {
         for (Node& node : state.nodes) stepper.fold(node, *observation);
     }
-    if (!state.outcome) stepper.outcome_of_driver();
+    const bool once = stepper.on(Guard::OutcomeOnce);
+    const auto of_driver = [&] {
+        if (!state.outcome || !once) stepper.outcome_of_driver();
+    };
+    if (stepper.on(Guard::DriverBeforeStop)) of_driver();
     if (!state.outcome && state.stop_requested) {
         stepper.decide_outcome(RunState::Stopped, "stopped on request");
         stepper.move(RunState::Stopping, "stopped on request");
     }
+    of_driver();
     if (!state.outcome) stepper.outcome_of_time();
-    if (state.outcome) {
-        stepper.wind_down(observation);
-    } else {
-        stepper.launch_nodes(observation);
-    }
+    if (!state.outcome || !stepper.on(Guard::NothingLaunchedAfterOutcome)) stepper.launch_nodes(observation);
+    if (state.outcome) stepper.wind_down(observation);
     return std::move(stepper.out);
 }
 
-Step apply_decision(Run run, const Decision& decision, base::WallTime now) {
+Step apply_decision(Run run, const Decision& decision, base::WallTime now, const std::string& patience) {
     Stepper stepper{{std::move(run), {}, {}, false, false}, now, Limits{}};
     Run& state = stepper.run();
     SB_ASSERT(state.state == RunState::Waiting, "a decision is taken once, for a waiting run");
+    if (!state.deciding_since) {
+        state.deciding_since = decision.at;
+        stepper.touch();
+    }
+    const Ranked* choice = decision.choice();
+    const bool waits = choice == nullptr && (decision.wait_until || !patience.empty());
+    const std::string reason = waits && !patience.empty() ? decision.reason + "; " + patience : decision.reason;
+    if (waits && state.reason == reason) return std::move(stepper.out);
     state.decision = to_json(decision);
     stepper.note("run-decision", state.decision);
-    const Ranked* choice = decision.choice();
+    if (waits) {
+        state.reason = reason;
+        return std::move(stepper.out);
+    }
     if (choice == nullptr) {
         stepper.move(RunState::Failed, decision.reason);
         return std::move(stepper.out);
@@ -309,10 +363,10 @@ Step apply_decision(Run run, const Decision& decision, base::WallTime now) {
     return std::move(stepper.out);
 }
 
-Step apply_launch(Run run, int rank, const LaunchResult& result, base::WallTime now) {
+Step apply_launch(Run run, int rank, const LaunchResult& result, base::WallTime now, Rules rules) {
     Stepper stepper{{std::move(run), {}, {}, false, false}, now, Limits{}};
     Node& node = stepper.run().nodes.at(static_cast<std::size_t>(rank));
-    if (node.stage != NodeStage::Intended) return std::move(stepper.out);
+    if (node.stage != NodeStage::Intended && rules.on(Guard::IntentFirst)) return std::move(stepper.out);
     switch (result.kind) {
         case LaunchResult::Kind::Started:
             stepper.start_node(node, result.process);
@@ -322,7 +376,7 @@ Step apply_launch(Run run, int rank, const LaunchResult& result, base::WallTime 
         case LaunchResult::Kind::Refused:
         case LaunchResult::Kind::Invalid:
             // A repeated launch that is refused says nothing about an earlier one, whose token may yet appear.
-            if (node.launches == 1) {
+            if (node.launches == 1 || !rules.on(Guard::DoubtStays)) {
                 node.stage = NodeStage::Planned;
                 node.launches = 0;
             }
@@ -344,7 +398,8 @@ Step apply_launch(Run run, int rank, const LaunchResult& result, base::WallTime 
 Step request_stop(Run run, base::WallTime now) {
     Stepper stepper{{std::move(run), {}, {}, false, false}, now, Limits{}};
     Run& state = stepper.run();
-    if (state.outcome || state.stop_requested || is_final(state.state)) return std::move(stepper.out);
+    // With an outcome it still says that no further attempt is wanted.
+    if (state.stop_requested || is_final(state.state)) return std::move(stepper.out);
     state.stop_requested = true;
     stepper.out.durable = true;
     stepper.note("run-stop-requested", {});
@@ -355,6 +410,12 @@ Step give_up(Run run, RunState outcome, std::string reason, base::WallTime now) 
     Stepper stepper{{std::move(run), {}, {}, false, false}, now, Limits{}};
     stepper.decide_outcome(outcome, reason);
     return std::move(stepper.out);
+}
+
+bool is_due(const Run& run, base::WallTime now, Rules rules) {
+    if (!run.not_before || now >= *run.not_before || !rules.on(Guard::BackoffKept)) return true;
+    // A backoff is never longer than its maximum: if it is, the clock was set back.
+    return *run.not_before - now > run.job.retry.backoff_max && rules.on(Guard::BackoffBounded);
 }
 
 std::uint64_t addresses_promised(const Run& run) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "domain/jobs/rules.hpp"
 #include "domain/jobs/run.hpp"
 
 namespace signalbox::jobs {
@@ -32,6 +33,8 @@ struct Limits {
     base::Duration workers_grace = std::chrono::seconds(3);    // for workers to end after a driver that succeeded
     base::Duration stop_grace = std::chrono::seconds(5);       // between asking a command to stop and killing it
     base::Duration timeout_slack = std::chrono::seconds(15);   // the supervisor's own time-out comes first
+    base::Duration clock_slack = std::chrono::seconds(1);      // stamps further ahead: the clock was set back
+    Rules rules{};
 };
 
 // A process of a run, as the launcher and its supervisor tell it.
@@ -71,8 +74,9 @@ struct Step {
 
 Step step(Run run, const Observation& observation, base::WallTime now, const Limits& limits);
 
-// A decision for a WAITING run: STARTING with planned nodes, or FAILED if no connection is usable.
-Step apply_decision(Run run, const Decision& decision, base::WallTime now);
+// A decision for a WAITING run: STARTING with planned nodes; WAITING still, if the decision says to look again later or
+// `patience` says why to; else FAILED, since no connection is usable. A wait changes the run only when its reason does.
+Step apply_decision(Run run, const Decision& decision, base::WallTime now, const std::string& patience = {});
 
 // What came of one launch.
 struct LaunchResult {
@@ -86,13 +90,16 @@ struct LaunchResult {
     NodeProcess process;  // for Started
     std::string text;     // else why
 };
-Step apply_launch(Run run, int rank, const LaunchResult& result, base::WallTime now);
+Step apply_launch(Run run, int rank, const LaunchResult& result, base::WallTime now, Rules rules = {});
 
-// Asks the run to stop; nothing if it has an outcome already.
+// Asks the run to stop, and not to be tried again; an outcome that it has already stands.
 Step request_stop(Run run, base::WallTime now);
 
 // Gives the run an outcome that its environment forced on it, unless it has one.
 Step give_up(Run run, RunState outcome, std::string reason, base::WallTime now);
+
+// Whether a WAITING run may be decided now: its backoff is over.
+bool is_due(const Run& run, base::WallTime now, Rules rules = {});
 
 // Addresses of the run's subnet that it will still take: planned nodes, and intended ones that are not known to exist.
 std::uint64_t addresses_promised(const Run& run);

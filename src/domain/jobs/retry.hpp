@@ -3,6 +3,8 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/time.hpp"
 #include "domain/jobs/run.hpp"
@@ -17,17 +19,32 @@ struct FailureFacts {
 };
 inline constexpr std::size_t log_tail_max = 16 * 1024;
 
-struct Verdict {
-    RetryClass retry = RetryClass::Permanent;
-    std::string reason;  // "exit code 75 (a temporary failure by sysexits)"
+// A rule that needs no configuration. It matches by where the attempt failed, by exit codes, or by words of the log.
+struct BuiltinRule {
+    enum class Place {
+        Anywhere,       // judged by exit codes and words alone
+        Unasked,        // the provider could not be asked for its networks: no connection was chosen
+        NoConnection,   // no connection was usable
+        Unstartable,    // the command could not be executed
+        TimedOut,       // the attempt took longer than its time-out
+        ZoneImpaired,   // in a zone of which the provider says that it is impaired
+        DriverLost,     // the driver's node is gone without an exit status
+        LaunchRefused,  // the provider refused to start a node, or did not answer in time
+    };
+    Place place = Place::Anywhere;
+    std::vector<int> exit_codes;
+    std::vector<std::string_view> words;  // parts of the log's end or of the provider's refusal, in small letters
+    RetryClass retry = RetryClass::Connection;
+    bool zone_if_open = false;  // `zone` instead, if the breaker of the attempt's zone is open
+    const char* what;           // for people: "exit code 75 (a temporary failure by sysexits)"
 };
+// In the order in which they are tried, after the job's own; docs/reference/jobs.md shows them.
+const std::vector<BuiltinRule>& builtin_rules();
+// The rules as a table in Markdown.
+std::string retry_rules_text();
 
-// Of an attempt that ended with FAILED, ERROR or TIMEOUT. The job's rules first, then the built-in ones, in this order:
-// a command that can't be executed, a time-out, exit codes 64–66, 77 and 78 of sysexits: permanent; an exit in an
-// impaired zone, a node that is gone without a trace: zone; addresses that ran out, a launch that was refused, words of
-// the network in the log ("no route to host", "connection timed out", "network is unreachable", "connection refused",
-// …): connection, or zone if the zone's breaker is open; exit code 75, words of throttling and deadlocks: transient;
-// else the policy's `otherwise`.
+// Of an attempt that ended with FAILED, ERROR or TIMEOUT: the first of the job's rules that matches, else the first
+// built-in one, else the policy's `otherwise`.
 Verdict classify(const Run& run, const FailureFacts& facts);
 
 // What the job did lately: for the budget.

@@ -56,9 +56,12 @@ std::string run_id(std::string_view random_bytes) {
     return "jr_" + base::to_hex(random_bytes);
 }
 
-std::string node_token(const Run& run, int rank) {
-    if (run.attempt == 0) return fmt::format("{}-{}", run.id, rank);
-    return fmt::format("{}_attempt_{}-{}", run.id, run.attempt, rank);
+std::string attempt_id(const std::string& first_id, int attempt) {
+    return attempt == 0 ? first_id : fmt::format("{}_attempt_{}", first_id, attempt);
 }
+
+std::string first_attempt_id(const std::string& id) { return id.substr(0, id.find("_attempt_")); }
+
+std::string node_token(const Run& run, int rank) { return fmt::format("{}-{}", run.id, rank); }
 
 }  // namespace signalbox::jobs

@@ -66,10 +66,20 @@ struct Node {
     std::optional<Exit> exit;
 };
 
+// What a failure calls for, and by what it is told.
+struct Verdict {
+    RetryClass retry = RetryClass::Permanent;
+    std::string reason;  // "exit code 75 (a temporary failure by sysexits)"
+    friend bool operator==(const Verdict&, const Verdict&) = default;
+};
+
+// One attempt of a run. Each further attempt is a Run of its own, linked to the one before.
 struct Run {
-    std::string id;  // "jr_" and 64 hexadecimal digits
+    std::string id;  // "jr_" and 64 hexadecimal digits; of a later attempt with "_attempt_N" behind
     int attempt = 0;
-    Job job;  // as it was when the run was submitted
+    std::string previous;  // the attempt before this one, empty for the first
+    std::string next;      // the attempt after this one; set in the same transaction that made it
+    Job job;               // as it was when the run was submitted
     std::vector<std::pair<std::string, std::string>> arguments;
     std::string directory;  // of its logs and exit statuses
 
@@ -80,7 +90,13 @@ struct Run {
     std::optional<int> exit_code;  // the driver's
     bool stop_requested = false;
 
+    std::optional<Verdict> verdict;       // of an attempt that failed
+    std::string retry_reason;             // why there is another attempt, or none
+    std::vector<Tried> tried;             // the places of the attempts before this one that failed
+    base::WallTime first_submitted_at{};  // of the first attempt: the place in the job's queue
     base::WallTime submitted_at{};
+    std::optional<base::WallTime> not_before;      // of a later attempt: its backoff
+    std::optional<base::WallTime> deciding_since;  // when it could first be decided
     std::optional<base::WallTime> starting_at;
     std::optional<base::WallTime> running_at;
     std::optional<base::WallTime> ended_at;
@@ -95,7 +111,11 @@ struct Run {
 
 // "jr_" and hexadecimal digits of 32 random bytes. Exactly 32 must be given.
 std::string run_id(std::string_view random_bytes);
-// The token of one node's launch: "jr_…-RANK", of a later attempt "jr_…_attempt_N-RANK".
+// The id of an attempt of the run whose first attempt has this id: "jr_…_attempt_N" from N = 1 on.
+std::string attempt_id(const std::string& first_id, int attempt);
+// The id of the first attempt.
+std::string first_attempt_id(const std::string& id);
+// The token of one node's launch: the attempt's id, "-" and the rank.
 std::string node_token(const Run& run, int rank);
 
 // Everything, for the store.

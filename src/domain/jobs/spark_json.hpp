@@ -4,16 +4,13 @@
 #include <optional>
 
 #include "base/json.hpp"
-#include "domain/jobs/job.hpp"
+#include "domain/jobs/job_json.hpp"
 
 namespace signalbox::jobs {
 
-// Its configuration may hold secrets: what people and programs are shown hides it.
-enum class SparkConf { Hidden, Whole };
-
-// null for none.
-base::json::value spark_to_json(const std::optional<SparkApplication>& spark, SparkConf conf);
-// Errors: CorruptData with the field.
-base::Result<std::optional<SparkApplication>> spark_from_json(const base::json::value& value);
+// null for none. Its configuration may hold secrets.
+base::json::value spark_to_json(const std::optional<SparkApplication>& spark, Secrets secrets);
+// Reads both forms. Errors: CorruptData with the field.
+base::Result<std::optional<SparkApplication>> parse_spark(const base::json::value& value);
 
 }  // namespace signalbox::jobs

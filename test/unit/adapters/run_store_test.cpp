@@ -26,7 +26,7 @@ class Runs : public testing::Test {
         run.job.name = "load";
         run.job.command = {"x"};
         run.submitted_at = t0 + std::chrono::seconds(letter);
-        EXPECT_TRUE(store_->insert(run, {}));
+        EXPECT_TRUE(store_->insert(run, {}, {}));
         return run;
     }
     std::string path_;
@@ -39,7 +39,7 @@ TEST_F(Runs, a_run_that_somebody_else_moved_is_not_overwritten) {
     theirs.reason = "theirs";
     ASSERT_TRUE(store_->save(theirs, {}, ports::Durability::Full));
     mine.reason = "mine";
-    const auto status = store_->save(mine, {{0, t0, "run-intent", "load", 0, mine.id, {}}}, ports::Durability::Full);
+    const auto status = store_->save(mine, {{{0, t0, "run-intent", "load", 0, mine.id, {}}}}, ports::Durability::Full);
     ASSERT_FALSE(status);
     EXPECT_EQ(status.error().kind, base::ErrorKind::Conflict);
     EXPECT_EQ(store_->load(mine.id)->reason, "theirs");

@@ -20,7 +20,9 @@ Run waiting_run(int workers = 2) {
     run.job.workers = workers;
     run.job.command = {"/bin/true"};
     run.job.timeout = 10min;
-    run.submitted_at = t0;
+    run.job.strategy = Strategy::Ordered;
+    run.job.workers_min = std::min(2, workers);
+    run.first_submitted_at = run.submitted_at = t0;
     return run;
 }
 
@@ -29,8 +31,12 @@ Decision decision_for(const Run& run, std::uint64_t available = 100) {
     candidate.connection.name = "via-a";
     candidate.connection.subnet = "data-a";
     candidate.zone = "a";
-    candidate.available = available;
-    return decide(run.job, {candidate}, t0, t0);
+    candidate.free_addresses = candidate.available = available;
+    DecisionInput input;
+    input.job = run.job;
+    input.candidates = {candidate};
+    input.at = input.facts_at = input.deciding_since = t0;
+    return decide(input);
 }
 
 Run starting_run(int workers = 2) {
@@ -224,7 +230,7 @@ TEST(Lifecycle, a_waiting_run_decides_expires_or_is_stopped) {
 
 TEST(Lifecycle, no_usable_connection_fails_the_run_with_its_decision) {
     jobs::Run run = waiting_run();
-    Decision none = decide(run.job, {}, t0, t0);
+    const Decision none = decision_for(run, 0);
     const Step step = apply_decision(run, none, t0);
     EXPECT_EQ(step.run.state, RunState::Failed);
     EXPECT_FALSE(step.run.decision.empty());
@@ -283,35 +289,6 @@ TEST(Lifecycle, a_damaged_run_is_refused_with_the_field) {
         if (field.key() == "decision") continue;
         EXPECT_FALSE(run_from_json(damaged)) << field.key();
     }
-}
-
-Candidate candidate(const char* name, std::uint64_t available, std::vector<base::Fault> faults = {}) {
-    Candidate candidate;
-    candidate.connection.name = name;
-    candidate.available = available;
-    candidate.faults = std::move(faults);
-    return candidate;
-}
-
-TEST(Decide, ordered_takes_the_first_usable_even_under_capacity) {
-    const base::Fault broken{"X", "x", base::Severity::Unusable, false, "", ""};
-    const base::Fault small{"Y", "y", base::Severity::Degraded, false, "", ""};
-    Job job;
-    job.workers = 4;
-    const Decision decision =
-        decide(job, {candidate("one", 9, {broken}), candidate("two", 3, {small}), candidate("three", 9)}, t0, t0);
-    ASSERT_EQ(decision.chosen, 1u);
-    EXPECT_EQ(decision.choice()->nodes, 3u);
-    EXPECT_EQ(decision.candidates[2].usability, Usability::FullSize) << "all are judged, not only up to the first";
-}
-
-TEST(Decide, signals_rule_out_a_zone_but_never_all) {
-    const base::Fault signal{"S", "s", base::Severity::Unusable, true, "", ""};
-    Job job;
-    EXPECT_EQ(decide(job, {candidate("one", 9, {signal}), candidate("two", 9)}, t0, t0).chosen, 1u);
-    const Decision open = decide(job, {candidate("one", 9, {signal}), candidate("two", 9, {signal})}, t0, t0);
-    EXPECT_EQ(open.chosen, 0u);
-    EXPECT_TRUE(open.choice()->despite_signals);
 }
 
 }  // namespace
