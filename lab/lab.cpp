@@ -166,6 +166,8 @@ base::Result<json::value> Lab::describe(const std::string& what, const http::Req
     if (what == "endpoints") return items(network_.describe_endpoints());
     if (what == "security-groups") return items(network_.describe_security_groups());
     if (what == "peerings") return items(network_.describe_peerings());
+    if (what == "network-acls") return items(network_.describe_network_acls());
+    if (what == "interfaces") return items(network_.describe_interfaces());
     if (what == "clusters") {
         json::array list;
         if (clusters_ready_)

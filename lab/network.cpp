@@ -5,6 +5,7 @@
 
 #include "base/assert.hpp"
 #include "base/text.hpp"
+#include "lab/network_acls.hpp"
 
 namespace signalbox::lab {
 
@@ -94,6 +95,7 @@ base::Status Network::build() {
     for (const auto& nat : spec_.nat_gateways) SB_CHECK(build_nat(nat));
     SB_CHECK(build_endpoints());
     SB_CHECK(build_route_tables());
+    SB_CHECK(build_acls());
     return build_tenants();
 }
 
@@ -138,6 +140,8 @@ base::Status Network::build_tenants() {
 
 base::Status Network::build_internet() {
     SB_TRY(internet_, new_netns());
+    // It answers by itself and passes nothing on: no gateway leads to another network's private addresses.
+    SB_CHECK(sysctl(internet_.get(), "ipv4/ip_forward", "0"));
     std::string inside =
         fmt::format("link set lo up\naddr add {}/32 dev lo\nlink set core0 up\naddr add {}/30 dev core0\n",
                     internet_address, ipv4_text(links_base + 2));
@@ -178,7 +182,8 @@ base::Status Network::build_nat(const NatSpec& nat) {
     SB_CHECK(sysctl(node.netns, "ipv4/conf/all/send_redirects", "0"));
     return nft(
         "table ip nat {\n chain postrouting {\n  type nat hook postrouting priority 100;\n  oifname \"wan0\" "
-        "masquerade\n }\n}\n",
+        "masquerade\n }\n}\n" +
+            nat_acl_rules(acl_of(*subnet)),
         node.netns);
 }
 
@@ -281,14 +286,15 @@ base::Result<Ipv4> Network::free_address(const SubnetSpec& subnet) const {
 }
 
 base::Result<NodeInfo> Network::add_node(const std::string& name, const std::string& kind, const std::string& subnet,
-                                         const std::vector<std::string>& groups, std::optional<Ipv4> address) {
+                                         const std::vector<std::string>& groups, std::optional<Ipv4> address,
+                                         const std::string& token) {
     const std::lock_guard lock(mutex_);
-    return add_node_locked(name, kind, subnet, groups, address);
+    return add_node_locked(name, kind, subnet, groups, address, token);
 }
 
 base::Result<NodeInfo> Network::add_node_locked(const std::string& name, const std::string& kind,
                                                 const std::string& subnet_name, const std::vector<std::string>& groups,
-                                                std::optional<Ipv4> wanted) {
+                                                std::optional<Ipv4> wanted, const std::string& token) {
     const auto* subnet = find_named(spec_.subnets, subnet_name);
     if (!subnet)
         return fail(ErrorKind::NotFound, "there is no subnet '{}'; there are {}", subnet_name,
@@ -297,6 +303,7 @@ base::Result<NodeInfo> Network::add_node_locked(const std::string& name, const s
         if (!find_named(spec_.security_groups, group))
             return fail(ErrorKind::NotFound, "there is no security group '{}'; there are {}", group,
                         known_names(spec_.security_groups));
+    give_back_lingering();
     if (nodes_.contains(name)) return fail(ErrorKind::AlreadyExists, "there is already a node '{}'", name);
     if (wanted && used_.contains(*wanted))
         return fail(ErrorKind::Unavailable, "{} is already the address of '{}'", ipv4_text(*wanted), used_.at(*wanted));
@@ -307,7 +314,7 @@ base::Result<NodeInfo> Network::add_node_locked(const std::string& name, const s
     }
     Node node;
     SB_TRY(node.netns, new_netns());
-    node.info = {name, kind, subnet_name, subnet->zone, address, node.netns.get(), false, groups};
+    node.info = {name, kind, subnet_name, subnet->zone, address, node.netns.get(), false, groups, token};
     node.port = fmt::format("v{}", next_port_++);
     const char* state = down_zones_.contains(subnet->zone) ? "down" : "up";
     SB_CHECK(ip(fmt::format(
@@ -378,8 +385,21 @@ void Network::remove_node(const std::string& name) {
     update_group_members(found->second.info.security_groups, "delete", found->second.info.address);
     if (const auto status = ip(fmt::format("link del {}\n", found->second.port)); !status)
         log_.line("{}: {}", name, status.error().text());
-    used_.erase(found->second.info.address);
+    const NodeInfo& info = found->second.info;
+    const auto linger = find_named(spec_.subnets, info.subnet)->linger;
+    if (info.kind == "process" && linger > base::Duration::zero())
+        lingering_.insert_or_assign(info.address, Lingering{info, Clock::now() + linger});
+    else
+        used_.erase(info.address);
     nodes_.erase(found);
+}
+
+void Network::give_back_lingering() const {
+    for (auto one = lingering_.begin(); one != lingering_.end();) {
+        const bool over = one->second.until <= Clock::now();
+        if (over) used_.erase(one->first);
+        one = over ? lingering_.erase(one) : std::next(one);
+    }
 }
 
 std::optional<NodeInfo> Network::node(const std::string& name) const {

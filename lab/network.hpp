@@ -32,6 +32,7 @@ struct NodeInfo {
     int netns = -1;  // owned by the network; valid until the node is removed
     bool blackholed = false;
     std::vector<std::string> security_groups;
+    std::string token = {};  // that its process was started with
 };
 
 // Safe from several threads: one change at a time.
@@ -45,8 +46,10 @@ class Network {
     // A node with one interface. Errors: NotFound (subnet, group; names what there is), Unavailable (the subnet is
     // full; names who has its addresses), AlreadyExists.
     base::Result<NodeInfo> add_node(const std::string& name, const std::string& kind, const std::string& subnet,
-                                    const std::vector<std::string>& groups, std::optional<Ipv4> address);
-    // Takes its interface away and gives its address back, whatever still runs there.
+                                    const std::vector<std::string>& groups, std::optional<Ipv4> address,
+                                    const std::string& token = "");
+    // Takes its interface away and gives its address back, whatever still runs there. The address of an ended process
+    // is held for as long as its subnet's `linger` says.
     void remove_node(const std::string& name);
     std::optional<NodeInfo> node(const std::string& name) const;
     std::vector<NodeInfo> nodes() const;
@@ -74,8 +77,16 @@ class Network {
     base::json::array describe_endpoints() const;
     base::json::array describe_security_groups() const;
     base::json::array describe_peerings() const;
+    base::json::array describe_network_acls() const;
+    base::json::array describe_interfaces() const;
 
   private:
+    // An interface that outlives its node.
+    struct Lingering {
+        NodeInfo info;
+        Clock::time_point until;
+    };
+
     struct Node {
         NodeInfo info;
         std::string port;  // the core's end of its cable
@@ -91,6 +102,9 @@ class Network {
     base::Status build_nat(const NatSpec& nat);
     base::Status build_endpoints();
     base::Status build_route_tables();
+    base::Status build_acls();
+    const AclSpec& acl_of(const SubnetSpec& subnet) const;
+    void give_back_lingering() const;
     std::string route_lines(const RouteTableSpec& table) const;
     std::string nat_state(const NatSpec& nat) const;
     base::Status refresh_routes();
@@ -100,7 +114,8 @@ class Network {
     void forget_neighbours(const std::string& zone);
     base::Result<Ipv4> free_address(const SubnetSpec& subnet) const;
     base::Result<NodeInfo> add_node_locked(const std::string& name, const std::string& kind, const std::string& subnet,
-                                           const std::vector<std::string>& groups, std::optional<Ipv4> address);
+                                           const std::vector<std::string>& groups, std::optional<Ipv4> address,
+                                           const std::string& token = "");
     std::string firewall_of(const Node& node) const;
     void update_group_members(const std::vector<std::string>& groups, const std::string& verb, Ipv4 address);
     std::string bridge_of(const std::string& subnet) const;
@@ -112,7 +127,9 @@ class Network {
     Log& log_;
     mutable std::mutex mutex_;
     std::map<std::string, Node> nodes_;
-    std::map<Ipv4, std::string> used_;
+    // Whoever looks at addresses gives back first what has lingered long enough.
+    mutable std::map<Ipv4, std::string> used_;
+    mutable std::map<Ipv4, Lingering> lingering_;
     std::map<std::string, Ipv4> last_given_;
     std::set<std::string> down_zones_;
     std::set<std::string> deleted_nats_;

@@ -31,6 +31,7 @@ json::array Network::describe_networks() const {
 
 json::array Network::describe_subnets() const {
     const std::lock_guard lock(mutex_);
+    give_back_lingering();
     json::array items;
     for (const auto& subnet : spec_.subnets) {
         std::uint32_t used = 0;
@@ -118,6 +119,57 @@ json::array Network::describe_security_groups() const {
                          {"network", group.network},
                          {"ingress", rules(group.ingress, "source")},
                          {"egress", rules(group.egress, "destination")}});
+    return items;
+}
+
+json::array Network::describe_network_acls() const {
+    json::array items;
+    const auto entries = [](const std::vector<AclEntrySpec>& list, const char* peer_key) {
+        json::array result;
+        for (const auto& entry : list)
+            result.push_back({{"number", entry.number},
+                              {"action", entry.allow ? "allow" : "deny"},
+                              {"protocol", entry.protocol},
+                              {"port_from", entry.port_from},
+                              {"port_to", entry.port_to},
+                              {peer_key, entry.range.text()}});
+        return result;
+    };
+    for (const auto& acl : spec_.network_acls) {
+        json::array subnets;
+        for (const auto& subnet : spec_.subnets)
+            if (&acl_of(subnet) == &acl) subnets.push_back(json::value(subnet.name));
+        items.push_back({{"id", acl.name},
+                         {"network", acl.network},
+                         {"default", acl.is_default},
+                         {"subnets", subnets},
+                         {"ingress", entries(acl.ingress, "source")},
+                         {"egress", entries(acl.egress, "destination")}});
+    }
+    return items;
+}
+
+json::array Network::describe_interfaces() const {
+    const std::lock_guard lock(mutex_);
+    give_back_lingering();
+    json::array items;
+    const auto add = [&](const NodeInfo& node, Ipv4 address, const char* state) {
+        items.push_back(
+            {{"id", node.address == address ? node.name : fmt::format("{}-{}", node.name, ipv4_text(address))},
+             {"address", ipv4_text(address)},
+             {"subnet", node.subnet},
+             {"security_groups", text_array(node.security_groups)},
+             {"token", node.token},
+             {"state", state}});
+    };
+    for (const auto& [address, name] : used_) {
+        const auto lingering = lingering_.find(address);
+        const auto node = nodes_.find(name);
+        if (lingering != lingering_.end())
+            add(lingering->second.info, address, "lingering");
+        else if (node != nodes_.end())
+            add(node->second.info, address, "in-use");
+    }
     return items;
 }
 

@@ -44,7 +44,11 @@ class SpecReader {
     void check_routes();
     void read_gateways(Reader& root);
     void read_groups(Reader& root);
+    void read_ports(Reader& at, std::string& protocol, int& port_from, int& port_to);
     RuleSpec read_rule(Reader& at, const std::string& peer_key);
+    void read_acls(Reader& root);
+    void read_acl(Reader& at);
+    std::vector<AclEntrySpec> read_entries(Reader& at, const char* key, const char* peer_key);
     void read_peerings(Reader& root);
     HostSpec read_host(Reader& at, bool with_groups);
     std::vector<std::string> group_names(Reader& at);
@@ -117,6 +121,7 @@ void SpecReader::read_subnet(Reader& at) {
     subnet.zone = at.need_text("zone");
     need_known(at, "zone", "zone", subnet.zone, spec_.zones);
     subnet.route_table = at.text("route_table").value_or("");
+    subnet.linger = at.duration("linger", base::Duration::zero(), std::chrono::hours(1)).value_or(subnet.linger);
     if (const auto range = cidr(at, "cidr")) {
         subnet.cidr = *range;
         const auto* network = find_named(spec_.networks, subnet.network);
@@ -236,13 +241,17 @@ void SpecReader::read_gateways(Reader& root) {
     }
 }
 
+void SpecReader::read_ports(Reader& at, std::string& protocol, int& port_from, int& port_to) {
+    protocol = at.word("protocol", {"tcp", "all"}).value_or("all");
+    if (const auto port = at.integer("port", 0, 65535)) port_from = port_to = static_cast<int>(*port);
+    port_from = static_cast<int>(at.integer("port_from", 0, 65535).value_or(port_from));
+    port_to = static_cast<int>(at.integer("port_to", 0, 65535).value_or(port_to));
+    if (port_from > port_to) at.fault("port_to", "port_to is smaller than port_from");
+}
+
 RuleSpec SpecReader::read_rule(Reader& at, const std::string& peer_key) {
     RuleSpec rule;
-    rule.protocol = at.word("protocol", {"tcp", "all"}).value_or("all");
-    if (const auto port = at.integer("port", 0, 65535)) rule.port_from = rule.port_to = static_cast<int>(*port);
-    rule.port_from = static_cast<int>(at.integer("port_from", 0, 65535).value_or(rule.port_from));
-    rule.port_to = static_cast<int>(at.integer("port_to", 0, 65535).value_or(rule.port_to));
-    if (rule.port_from > rule.port_to) at.fault("port_to", "port_to is smaller than port_from");
+    read_ports(at, rule.protocol, rule.port_from, rule.port_to);
     rule.peer = at.need_text(peer_key);
     if (!rule.peer.empty() && !rule.peer.starts_with("sg:") && !parse_cidr(rule.peer))
         at.fault(peer_key, fmt::format("expected sg:NAME or an IPv4 range, found '{}'", rule.peer));
@@ -271,6 +280,69 @@ void SpecReader::read_groups(Reader& root) {
                 if (rule.peer.starts_with("sg:"))
                     need_known(readers[i], "name", "security group", rule.peer.substr(3),
                                names_of(spec_.security_groups));
+}
+
+std::vector<AclEntrySpec> SpecReader::read_entries(Reader& at, const char* key, const char* peer_key) {
+    std::vector<AclEntrySpec> entries;
+    for (Reader& entry_at : at.list(key)) {
+        AclEntrySpec entry;
+        constexpr std::int64_t number_max = 32766;
+        if (!entry_at.has("number"))
+            entry_at.fault("number", "an entry needs a number: the lowest that matches decides");
+        entry.number = static_cast<int>(entry_at.integer("number", 1, number_max).value_or(1));
+        entry.allow = entry_at.word("action", {"allow", "deny"}).value_or("allow") == "allow";
+        read_ports(entry_at, entry.protocol, entry.port_from, entry.port_to);
+        if (const auto range = cidr(entry_at, peer_key)) entry.range = *range;
+        for (const auto& other : entries)
+            if (other.number == entry.number)
+                entry_at.fault("number", fmt::format("{} stands twice among the {} entries", entry.number, key));
+        entry_at.finish();
+        entries.push_back(entry);
+    }
+    std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.number < b.number; });
+    return entries;
+}
+
+void SpecReader::read_acl(Reader& at) {
+    AclSpec acl;
+    acl.name = at.need_name("name");
+    acl.network = network_of(at);
+    acl.is_default = at.boolean("default").value_or(false);
+    acl.subnets = at.texts("subnets");
+    acl.ingress = read_entries(at, "ingress", "source");
+    acl.egress = read_entries(at, "egress", "destination");
+    std::vector<std::string> known;
+    for (const auto& subnet : spec_.subnets)
+        if (subnet.network == acl.network) known.push_back(subnet.name);
+    for (const auto& subnet : acl.subnets)
+        need_known(at, "subnets", "subnet of network '" + acl.network + "'", subnet, known);
+    for (const auto& other : spec_.network_acls) {
+        if (acl.is_default && other.is_default && other.network == acl.network)
+            at.fault("default",
+                     fmt::format("'{}' is already the default network ACL of network '{}'", other.name, acl.network));
+        for (const auto& subnet : acl.subnets)
+            if (std::count(other.subnets.begin(), other.subnets.end(), subnet) > 0)
+                at.fault("subnets", fmt::format("subnet '{}' has network ACL '{}' already", subnet, other.name));
+    }
+    at.finish();
+    spec_.network_acls.push_back(std::move(acl));
+}
+
+void SpecReader::read_acls(Reader& root) {
+    UniqueNames unique("network ACL");
+    for (Reader& at : root.list("network_acls")) {
+        read_acl(at);
+        unique.add(at, "name", spec_.network_acls.back().name);
+    }
+    // As in a cloud: a network's default one lets everything pass until somebody says otherwise.
+    const AclEntrySpec all{100, true, "all", 0, 65535, {}};
+    for (const auto& network : spec_.networks) {
+        const bool has_default =
+            std::any_of(spec_.network_acls.begin(), spec_.network_acls.end(),
+                        [&](const auto& acl) { return acl.is_default && acl.network == network.name; });
+        if (!has_default)
+            spec_.network_acls.push_back({network.name + "-default", network.name, true, {}, {all}, {all}});
+    }
 }
 
 void SpecReader::read_peerings(Reader& root) {
@@ -452,6 +524,7 @@ LabSpec SpecReader::read(Reader root) {
     read_route_tables(root);
     check_routes();
     read_groups(root);
+    read_acls(root);
     UniqueNames clusters("cluster");
     for (Reader& at : root.list("clusters")) {
         read_cluster(at);

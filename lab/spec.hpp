@@ -24,6 +24,8 @@ struct SubnetSpec {
     std::string route_table;  // never empty after reading: the network's main one by default
     Cidr cidr;
     std::uint32_t taken = 0;  // addresses that other tenants hold
+    // How long the interface of an ended process keeps its address.
+    base::Duration linger = base::Duration::zero();
 };
 
 // "local" (implied), "nat:ID", "internet", "endpoint:ID", "peering:ID"
@@ -67,6 +69,25 @@ struct GroupSpec {
     std::string network;
     std::vector<RuleSpec> ingress;
     std::vector<RuleSpec> egress;
+};
+
+// The lowest number that matches decides; what no entry matches is dropped.
+struct AclEntrySpec {
+    int number = 0;
+    bool allow = false;
+    std::string protocol;  // tcp, all
+    int port_from = 0;
+    int port_to = 65535;
+    Cidr range;  // source of what enters, destination of what leaves
+};
+
+struct AclSpec {
+    std::string name;
+    std::string network;
+    bool is_default = false;  // of the network's subnets that no other one names
+    std::vector<std::string> subnets;
+    std::vector<AclEntrySpec> ingress;
+    std::vector<AclEntrySpec> egress;
 };
 
 struct PeeringSpec {
@@ -119,6 +140,7 @@ struct LabSpec {
     std::vector<NatSpec> nat_gateways;
     std::vector<EndpointSpec> endpoints;
     std::vector<GroupSpec> security_groups;
+    std::vector<AclSpec> network_acls;  // each network has a default one after reading
     std::vector<PeeringSpec> peerings;
     std::vector<ClusterSpec> clusters;
     std::vector<HostSpec> hosts;

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <random>
 
+#include "adapters/netfacts/file_facts.hpp"
 #include "adapters/netfacts/host_facts.hpp"
 #include "adapters/netfacts/lab_facts.hpp"
 #include "adapters/process/host_launcher.hpp"
@@ -41,7 +42,11 @@ void open_provider(const Config& config, JobContext& context) {
         context.facts = std::make_unique<netfacts::LabFacts>(config.jobs.lab->socket);
         nodes = std::make_unique<process::LabLauncher>(config.jobs.lab->socket, program);
     } else {
-        context.facts = std::make_unique<netfacts::HostFacts>();
+        if (const std::string& file = config.jobs.host->facts; file.empty()) {
+            context.facts = std::make_unique<netfacts::HostFacts>();
+        } else {
+            context.facts = std::make_unique<netfacts::FileFacts>(file);
+        }
         nodes = std::make_unique<process::HostLauncher>(process::HostLauncherOptions{program, runs_directory(config)});
     }
     context.launcher = std::make_unique<spark::SparkLauncher>(std::move(nodes), program);

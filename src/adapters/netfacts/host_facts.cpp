@@ -5,8 +5,8 @@ namespace {
 
 constexpr const char* name = "host";
 constexpr const char* available = "available";
-// Nodes do not take addresses of their own from anybody: as many as there are in the range of the loopback.
-constexpr std::uint64_t ample_addresses = (1U << 24) - 2;
+// Nodes share this host's addresses: there is no end to them.
+constexpr std::uint64_t ample_addresses = 1U << 24;
 
 network::Rule everything() {
     network::Rule rule;
@@ -18,7 +18,7 @@ network::Rule everything() {
 }  // namespace
 
 base::Result<network::Facts> HostFacts::read(base::WallTime now, base::Duration) {
-    SB_TRY(const network::Range range, network::parse_range("127.0.0.0/8"));
+    // Every range is that of all addresses: where one really is, this host's own routes know.
     network::Facts facts;
     facts.read_at = now;
     network::Zone zone;
@@ -27,23 +27,27 @@ base::Result<network::Facts> HostFacts::read(base::WallTime now, base::Duration)
     facts.zones.push_back(zone);
     network::Network network;
     network.id = name;
-    network.range = range;
     network.state = available;
     facts.networks.push_back(network);
     network::Subnet subnet;
     subnet.id = subnet.network = subnet.zone = name;
-    subnet.range = range;
     subnet.state = available;
     subnet.free_addresses = ample_addresses;
     facts.subnets.push_back(subnet);
-    network::Route local, out;
-    local.destination = range;
-    local.kind = network::TargetKind::Local;
+    network::Route low, high, out;
+    low.destination = {0, 1};
+    high.destination = {1U << 31, 1};
+    low.kind = high.kind = network::TargetKind::Local;
     out.kind = network::TargetKind::Internet;
+    out.target = name;
+    network::InternetGateway gateway;
+    gateway.id = gateway.network = name;
+    gateway.state = available;
+    facts.internet_gateways.push_back(gateway);
     network::RouteTable table;
     table.id = table.network = name;
     table.main = true;
-    table.routes = {local, out};
+    table.routes = {low, high, out};
     facts.route_tables.push_back(table);
     network::SecurityGroup group;
     group.id = "default";

@@ -19,8 +19,4 @@ class LabFacts final : public ports::NetworkFacts {
     http::Client client_;
 };
 
-// One describe call's items as facts; `target` names the call in errors. For tests and the adapter.
-base::Result<network::Facts> parse_facts(std::string_view target, const base::json::value& answer,
-                                         network::Facts facts);
-
 }  // namespace signalbox::netfacts

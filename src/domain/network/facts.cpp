@@ -1,7 +1,5 @@
 #include "domain/network/facts.hpp"
 
-#include <algorithm>
-
 #include "base/text.hpp"
 
 namespace signalbox::network {
@@ -15,8 +13,12 @@ bool Range::contains(std::uint32_t address) const { return (address & mask_of(pr
 
 bool Range::contains(const Range& other) const { return other.prefix_bits >= prefix_bits && contains(other.base); }
 
-std::string Range::text() const {
-    return fmt::format("{}.{}.{}.{}/{}", base >> 24, (base >> 16) & 255, (base >> 8) & 255, base & 255, prefix_bits);
+std::uint32_t Range::last() const { return base | ~mask_of(prefix_bits); }
+
+std::string Range::text() const { return fmt::format("{}/{}", address_text(base), prefix_bits); }
+
+std::string address_text(std::uint32_t address) {
+    return fmt::format("{}.{}.{}.{}", address >> 24, (address >> 16) & 255, (address >> 8) & 255, address & 255);
 }
 
 std::optional<std::uint32_t> parse_address(std::string_view text) {
@@ -47,31 +49,6 @@ base::Result<Range> parse_range(std::string_view text) {
                           text, range.text());
     }
     return range;
-}
-
-const RouteTable* table_of(const Facts& facts, const Subnet& subnet) {
-    const RouteTable* main = nullptr;
-    for (const RouteTable& table : facts.route_tables) {
-        if (table.network != subnet.network) continue;
-        if (std::find(table.subnets.begin(), table.subnets.end(), subnet.id) != table.subnets.end()) return &table;
-        if (table.main) main = &table;
-    }
-    return main;
-}
-
-const Route* route_to(const RouteTable& table, std::uint32_t address) {
-    const Route* best = nullptr;
-    for (const Route& route : table.routes) {
-        if (!route.destination.contains(address)) continue;
-        if (best == nullptr || route.destination.prefix_bits > best->destination.prefix_bits) best = &route;
-    }
-    return best;
-}
-
-const Route* default_route(const RouteTable& table) {
-    for (const Route& route : table.routes)
-        if (route.destination.prefix_bits == 0) return &route;
-    return nullptr;
 }
 
 }  // namespace signalbox::network

@@ -20,6 +20,7 @@ struct Range {
 
     bool contains(std::uint32_t address) const;
     bool contains(const Range& other) const;
+    std::uint32_t last() const;  // its highest address
     std::string text() const;
     friend bool operator==(const Range&, const Range&) = default;
 };
@@ -54,7 +55,8 @@ enum class TargetKind { Local, Nat, Internet, Endpoint, Peering, Other };
 struct Route {
     Range destination;
     TargetKind kind = TargetKind::Other;
-    std::string target;  // the id behind the kind; for Other the provider's whole text
+    // The id behind the kind; "internet" for an internet gateway without one; for Other the provider's whole text.
+    std::string target;
     bool blackhole = false;
 };
 
@@ -105,6 +107,43 @@ struct Peering {
     std::string state;
 };
 
+// An entry of a network ACL. The lowest number that matches decides; what no entry matches is denied.
+struct AclEntry {
+    int number = 0;  // 1–32766, unique in its direction
+    bool allow = false;
+    std::string protocol;  // "tcp", "all", …
+    int port_from = 0;     // of the packet's destination
+    int port_to = 65535;
+    Range range;  // whom it comes from (ingress) or where it goes (egress)
+};
+
+// Filters what enters and leaves a subnet, packet by packet: an answer needs an entry of its own. Nothing within a
+// subnet passes it.
+struct NetworkAcl {
+    std::string id;
+    std::string network;
+    bool is_default = false;  // used by every subnet of the network that no other one names
+    std::vector<std::string> subnets;
+    std::vector<AclEntry> ingress;
+    std::vector<AclEntry> egress;
+};
+
+// An address of a subnet and who holds it. One without security groups filters nothing.
+struct Interface {
+    std::string id;
+    std::uint32_t address = 0;
+    std::string subnet;
+    std::vector<std::string> security_groups;
+    std::string token;  // of the node that was started with it; empty for others
+    std::string state;  // "in-use"; "lingering": its node has ended, the address is still held
+};
+
+struct InternetGateway {
+    std::string id;
+    std::string network;
+    std::string state;
+};
+
 struct Facts {
     base::WallTime read_at{};  // when the provider was asked: the facts' age counts from here
     std::vector<Zone> zones;
@@ -115,21 +154,14 @@ struct Facts {
     std::vector<Endpoint> endpoints;
     std::vector<SecurityGroup> security_groups;
     std::vector<Peering> peerings;
+    std::vector<NetworkAcl> network_acls;
+    std::vector<InternetGateway> internet_gateways;
+    std::vector<Interface> interfaces;
+    // False: the provider was not asked for interfaces, so that nothing is said of who has an address.
+    bool interfaces_known = false;
 };
 
-// The one of that id, or nullptr. Pointers live as long as the facts.
-template <typename T>
-const T* find(const std::vector<T>& things, std::string_view id) {
-    for (const T& thing : things)
-        if (thing.id == id) return &thing;
-    return nullptr;
-}
-
-// The table that a subnet really uses: the one that names it, else its network's main one, else nullptr.
-const RouteTable* table_of(const Facts& facts, const Subnet& subnet);
-// The route with the longest prefix that contains the destination, or nullptr.
-const Route* route_to(const RouteTable& table, std::uint32_t address);
-// The route of 0.0.0.0/0, or nullptr.
-const Route* default_route(const RouteTable& table);
+// "10.0.1.2"
+std::string address_text(std::uint32_t address);
 
 }  // namespace signalbox::network

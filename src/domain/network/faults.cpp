@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "base/assert.hpp"
+#include "base/text.hpp"
 
 namespace signalbox::network {
 namespace {
@@ -63,6 +64,18 @@ constexpr FaultKind kinds[] = {
     {FaultId::WayOutUnknownTarget, "SB-NET-020", "way-out-unknown-target", Degraded, false,
      "The default route leads to a kind of target that Signalbox does not know; whether it works is not checked.",
      "Make sure by yourself that the target forwards traffic."},
+    {FaultId::EndpointOtherNetwork, "SB-NET-021", "endpoint-other-network", Unusable, false,
+     "A route leads to an endpoint that belongs to another network: it serves that one only.",
+     "Create an endpoint in the subnet's own network, and route to that one."},
+    {FaultId::NatOtherNetwork, "SB-NET-022", "nat-other-network", Unusable, false,
+     "A route leads to a NAT gateway that stands in another network: nothing comes through to it.",
+     "Route to a NAT gateway of the subnet's own network."},
+    {FaultId::InternetGatewayMissing, "SB-NET-023", "internet-gateway-missing", Unusable, false,
+     "A route leads to an internet gateway that the provider does not have.",
+     "Point the route to an internet gateway that exists."},
+    {FaultId::InternetGatewayUnavailable, "SB-NET-024", "internet-gateway-unavailable", Unusable, false,
+     "A route leads to an internet gateway that is not available, or not attached to this network.",
+     "Attach the internet gateway to the subnet's network, or route to the one that is."},
     {FaultId::NoFreeAddresses, "SB-NET-030", "no-free-addresses", Unusable, false,
      "The subnet has fewer addresses left than a run needs to start: two, or one for a job of one node.",
      "Wait for other runs to end, end leftovers that hold addresses, or use a larger subnet."},
@@ -71,6 +84,10 @@ constexpr FaultKind kinds[] = {
      "Use a larger subnet, or fewer workers."},
     {FaultId::AddressesPromised, "SB-NET-032", "addresses-promised", Notice, false,
      "Some of the free addresses are promised to other runs that are starting now.", "Nothing to do."},
+    {FaultId::AddressesLingering, "SB-NET-033", "addresses-lingering", Notice, false,
+     "The subnet is short of addresses while interfaces of nodes that have ended still hold some: these come back by "
+     "themselves.",
+     "Wait until the provider has given them back, or remove the interfaces."},
     {FaultId::NoSecurityGroup, "SB-NET-040", "no-security-group", Unusable, false,
      "The connection has no security group.", "Name at least one security group that lets the nodes talk."},
     {FaultId::SecurityGroupMissing, "SB-NET-041", "security-group-missing", Unusable, false,
@@ -102,9 +119,81 @@ constexpr FaultKind kinds[] = {
     {FaultId::SourceEgressBlocked, "SB-NET-054", "source-egress-blocked", Unusable, false,
      "No outbound rule of the connection's security groups leads to the data source.",
      "Add an outbound rule for the data source's address and port."},
+    {FaultId::SourceAclDenied, "SB-NET-055", "source-acl-denied", Unusable, false,
+     "The network ACL of the subnet lets nothing out to the data source's address and port.",
+     "Add an outbound entry for it to the network ACL, with a number below those that deny it."},
+    {FaultId::SourceReturnAclDenied, "SB-NET-056", "source-return-acl-denied", Unusable, false,
+     "The network ACL of the subnet keeps the data source's answers out. Network ACLs are stateless: answers come to "
+     "the ports 1024-65535.",
+     "Add an inbound entry for tcp 1024-65535 from the data source to the network ACL."},
+    {FaultId::SourcePeeringMissing, "SB-NET-057", "source-peering-missing", Unusable, false,
+     "The data source lies in another known network, and no active peering joins the two. No gateway leads to private "
+     "addresses.",
+     "Create a peering between the two networks, and route to it on both sides."},
+    {FaultId::SourcePeeringUnused, "SB-NET-058", "source-peering-unused", Unusable, false,
+     "The data source lies in another network with which an active peering exists, but the subnet's route table does "
+     "not lead to it.",
+     "Add a route to the peering to the table that the subnet really uses."},
+    {FaultId::SourceNotTransitive, "SB-NET-059", "source-not-transitive", Unusable, false,
+     "The route to the data source leads to a peering with a network that does not have it. Peerings are not "
+     "transitive.",
+     "Create a peering with the network that has the address, and route to that one."},
     {FaultId::FactsStale, "SB-NET-060", "facts-stale", Degraded, false,
      "The provider was last asked so long ago that the check may no longer hold.",
      "Look why the provider does not answer."},
+    {FaultId::SourceOutside, "SB-NET-061", "source-outside", Unusable, false,
+     "The data source's address is private and lies in no known network; the route leads to a gateway that only leads "
+     "to public ones.",
+     "Correct the address, or route it to the peering or gateway behind which it lies."},
+    {FaultId::SourceRouteUnknown, "SB-NET-062", "source-route-unknown", Degraded, false,
+     "The route to the data source leads to a kind of target that Signalbox does not know; whether it works is not "
+     "checked.",
+     "Make sure by yourself that the target forwards traffic, there and back."},
+    {FaultId::SourceRouteAstray, "SB-NET-063", "source-route-astray", Unusable, false,
+     "The data source lies in the subnet's own network, but a route with a longer prefix than the local one leads out "
+     "of it.",
+     "Remove the route, so that the local one applies."},
+    {FaultId::NatAclDenied, "SB-NET-064", "nat-acl-denied", Unusable, false,
+     "The network ACL of the NAT gateway's subnet stops packets on their way to the gateway, out of it, or back.",
+     "Let the network ACL of the NAT gateway's subnet pass the port outward, and tcp 1024-65535 for answers, both "
+     "ways."},
+    {FaultId::DestinationNoSubnet, "SB-NET-070", "destination-no-subnet", Unusable, false,
+     "The address lies in a known network, but in none of its subnets: nobody can have it.", "Correct the address."},
+    {FaultId::DestinationNoInterface, "SB-NET-071", "destination-no-interface", Unusable, false,
+     "The address lies in a known subnet, but no interface has it: nobody would answer.",
+     "Correct the address, or start what should have it."},
+    {FaultId::DestinationInterfaceDown, "SB-NET-072", "destination-interface-down", Unusable, false,
+     "The interface that has the address is not in use, for example because its node has ended.",
+     "Start what should have the address, or correct the address."},
+    {FaultId::DestinationUnavailable, "SB-NET-073", "destination-unavailable", Unusable, false,
+     "The subnet or the network that has the address is not available.", "Wait until it is available."},
+    {FaultId::DestinationZoneImpaired, "SB-NET-074", "destination-zone-impaired", Degraded, true,
+     "The provider reports the zone of the destination as impaired: no other connection would change that.",
+     "Use a data source in another zone until the zone has healed."},
+    {FaultId::DestinationAclDenied, "SB-NET-075", "destination-acl-denied", Unusable, false,
+     "The network ACL of the destination's subnet does not let the subnet's addresses in to the port.",
+     "Add an inbound entry for them to the network ACL, with a number below those that deny it."},
+    {FaultId::DestinationIngressBlocked, "SB-NET-076", "destination-ingress-blocked", Unusable, false,
+     "No inbound rule of the security groups of the destination's interface lets the subnet's addresses, or the "
+     "connection's groups, in to the port.",
+     "Add an inbound rule for the connection's group or the subnet's range to a group of the destination."},
+    {FaultId::DestinationGroupNotReferable, "SB-NET-077", "destination-group-not-referable", Unusable, false,
+     "The destination lets the connection's group in by name, but groups have a meaning only within their network and "
+     "over an active peering.",
+     "Create or accept the peering of the two networks, or let the subnet's range in."},
+    {FaultId::ReturnNoRoute, "SB-NET-080", "return-no-route", Unusable, false,
+     "The route table of the destination's subnet has no route back: answers are lost.",
+     "Add a route back to the table that the destination's subnet really uses."},
+    {FaultId::ReturnBlackholed, "SB-NET-081", "return-blackholed", Unusable, false,
+     "The destination's route back leads to something that was deleted: answers vanish.",
+     "Point the route back to a peering that exists."},
+    {FaultId::ReturnAstray, "SB-NET-082", "return-astray", Unusable, false,
+     "The destination's route back leads elsewhere: to a gateway, or to a peering that does not join the two networks.",
+     "Route the source's range to local or to the peering of the two networks."},
+    {FaultId::ReturnAclDenied, "SB-NET-083", "return-acl-denied", Unusable, false,
+     "The network ACL of the destination's subnet keeps answers in. Network ACLs are stateless: answers go to the "
+     "ports 1024-65535.",
+     "Add an outbound entry for tcp 1024-65535 to the subnet's range to the network ACL."},
 };
 
 }  // namespace
@@ -129,12 +218,20 @@ base::Fault make_fault(FaultId id, std::string message, base::Severity severity)
     return {kind.code, kind.name, severity, kind.signal, std::move(message), kind.remedy};
 }
 
+base::Fault subnet_missing(const std::string& subnet, const std::vector<std::string>& known) {
+    return make_fault(FaultId::SubnetMissing,
+                      fmt::format("there is no subnet '{}'; there {}", subnet,
+                                  known.empty() ? "is none" : "are " + base::join(known, ", ")));
+}
+
 std::string faults_page() {
     std::string page =
         "# Faults of connections\n\n"
-        "Every check of a connection that `signalbox job run` and `signalbox job explain` make, by its stable code. "
-        "All "
-        "checks of\nall connections are made and reported; none is hidden by the first fault.\n\n"
+        "Everything that `signalbox job run`, `signalbox job explain`, `signalbox network faults` and `signalbox "
+        "network "
+        "reach` can\nfind wrong, by its stable code. All checks of all connections are made and reported; none is "
+        "hidden "
+        "by the first fault.\nWhat is judged, and what is not: [network](network.md).\n\n"
         "| severity | means |\n|---|---|\n"
         "| unusable | the connection is not used |\n"
         "| unusable (signal) | not used, unless no connection at all would be left |\n"

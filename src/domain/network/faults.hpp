@@ -27,9 +27,14 @@ enum class FaultId {
     EndpointUnavailable,
     WayOutThroughPeering,
     WayOutUnknownTarget,
+    EndpointOtherNetwork,
+    NatOtherNetwork,
+    InternetGatewayMissing,
+    InternetGatewayUnavailable,
     NoFreeAddresses,
     UnderCapacity,
     AddressesPromised,
+    AddressesLingering,
     NoSecurityGroup,
     SecurityGroupMissing,
     SecurityGroupOtherNetwork,
@@ -41,7 +46,28 @@ enum class FaultId {
     SourceRouteBlackholed,
     SourcePeeringBroken,
     SourceEgressBlocked,
+    SourceAclDenied,
+    SourceReturnAclDenied,
+    SourcePeeringMissing,
+    SourcePeeringUnused,
+    SourceNotTransitive,
     FactsStale,
+    SourceOutside,
+    SourceRouteUnknown,
+    SourceRouteAstray,
+    NatAclDenied,
+    DestinationNoSubnet,
+    DestinationNoInterface,
+    DestinationInterfaceDown,
+    DestinationUnavailable,
+    DestinationZoneImpaired,
+    DestinationAclDenied,
+    DestinationIngressBlocked,
+    DestinationGroupNotReferable,
+    ReturnNoRoute,
+    ReturnBlackholed,
+    ReturnAstray,
+    ReturnAclDenied,
 };
 
 struct FaultKind {
@@ -60,6 +86,8 @@ const FaultKind& kind_of(FaultId id);
 // A fault of that kind. The message says what was found.
 base::Fault make_fault(FaultId id, std::string message);
 base::Fault make_fault(FaultId id, std::string message, base::Severity severity);
+// SubnetMissing, with the subnets that there are.
+base::Fault subnet_missing(const std::string& subnet, const std::vector<std::string>& known);
 // The reference page about all of them.
 std::string faults_page();
 

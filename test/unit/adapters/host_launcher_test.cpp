@@ -216,7 +216,7 @@ TEST(HostFacts, nothing_is_wrong_with_the_one_network_of_this_host) {
     demand.subnet = "host";
     demand.security_groups = {"default"};
     demand.nodes = 1000;
-    for (const char* source : {"10.1.2.3", "127.0.0.1"}) {
+    for (const char* source : {"10.1.2.3", "127.0.0.1", "192.0.2.7"}) {
         demand.data_source = base::HostPort{source, 3306};
         const auto report = network::check(*facts, demand, now);
         EXPECT_TRUE(report.faults.empty()) << report.faults.front().message;

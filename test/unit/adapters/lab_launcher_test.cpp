@@ -121,7 +121,7 @@ TEST_F(Provider, facts_with_holes_are_refused_with_the_call_and_the_field) {
     reply("{\"items\": [{\"id\": \"a\"}]}");
     const auto result = facts.read({}, 5s);
     ASSERT_FALSE(result);
-    EXPECT_THAT(result.error().text(), HasSubstr("/v1/zones: item 0: 'state'"));
+    EXPECT_THAT(result.error().text(), HasSubstr("/v1/zones: item 1 ('a'): 'state'"));
     reply("{}");
     EXPECT_THAT(facts.read({}, 5s).error().text(), HasSubstr("'items'"));
 }

@@ -1,0 +1,39 @@
+#pragma once
+// What security groups and network ACLs let pass.
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "domain/network/index.hpp"
+
+namespace signalbox::network::internal {
+
+bool covers_port(const Rule& rule, int port);
+// All that a driver and its workers may choose.
+bool covers_all_ports(const Rule& rule);
+
+// One address of each part of `whole` that the ranges tell apart: what holds for all of these holds for all of it.
+class Samples {
+  public:
+    explicit Samples(const Range& whole) : whole_(whole), addresses_{whole.base} {}
+    void cut_by(const Range& range);
+    const std::vector<std::uint32_t>& addresses() const { return addresses_; }
+
+  private:
+    Range whole_;
+    std::vector<std::uint32_t> addresses_;
+};
+
+// What a network ACL denies of a packet to or from one of the peers, to one of the ports.
+struct Denied {
+    std::uint32_t peer = 0;        // for example
+    int port = 0;                  // for example
+    const AclEntry* by = nullptr;  // nullptr: no entry matches
+};
+
+// entries: of one direction, the lowest number first. Nothing if all peers may use all the ports.
+std::optional<Denied> denied(const std::vector<const AclEntry*>& entries, const Range& peers, int port_from,
+                             int port_to);
+
+}  // namespace signalbox::network::internal
