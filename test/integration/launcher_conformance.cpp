@@ -4,8 +4,10 @@
 #include "adapters/process/lab_launcher.hpp"
 #include "test/unit/adapters/launcher_suite.hpp"
 
-namespace signalbox::process {
+namespace signalbox::test {
 namespace {
+
+using namespace process;
 
 std::string needed(const char* name) {
     const char* value = std::getenv(name);
@@ -37,7 +39,7 @@ class LabWorld {
         for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
             const std::string name = entry.path().filename().string();
             if (name.find_first_not_of("0123456789") != std::string::npos) continue;
-            const std::string command = test::content_of(entry.path().string() + "/cmdline");
+            const std::string command = content_of(entry.path().string() + "/cmdline");
             if (command.find("supervise") == std::string::npos || command.find(launch.token) == std::string::npos)
                 continue;
             killed += ::kill(std::stoi(name), SIGKILL) == 0 ? 1 : 0;
@@ -49,8 +51,7 @@ class LabWorld {
     std::string folder_;
 };
 
-using test::LauncherSuite;
 INSTANTIATE_TYPED_TEST_SUITE_P(Lab, LauncherSuite, LabWorld);
 
 }  // namespace
-}  // namespace signalbox::process
+}  // namespace signalbox::test

@@ -7,9 +7,10 @@
 #include "domain/network/check.hpp"
 #include "test/unit/adapters/launcher_suite.hpp"
 
-namespace signalbox::process {
+namespace signalbox::test {
 namespace {
 
+using namespace process;
 using namespace std::chrono_literals;
 using testing::HasSubstr;
 using Kind = jobs::LaunchResult::Kind;
@@ -41,7 +42,6 @@ class HostWorld {
     std::string root_;
 };
 
-using test::LauncherSuite;
 INSTANTIATE_TYPED_TEST_SUITE_P(Host, LauncherSuite, HostWorld);
 
 class Host : public LauncherSuite<HostWorld> {
@@ -226,4 +226,4 @@ TEST(HostFacts, nothing_is_wrong_with_the_one_network_of_this_host) {
 }
 
 }  // namespace
-}  // namespace signalbox::process
+}  // namespace signalbox::test
