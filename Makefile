@@ -6,12 +6,13 @@ JOBS ?= $(shell nproc)
 SECONDS_EACH ?= 60
 FAILOVERS ?= 20
 HISTORY ?= 1000
+KILLS ?= 2000
 PYTHON := /usr/bin/python3
 # Servers and Python of the tests must not see what the user's shell has set for its own.
 CTEST := ctest --test-dir $(BUILD) --output-on-failure --no-tests=error
 
 .DEFAULT_GOAL := help
-.PHONY: help packages lint-packages conformance-packages build all-targets demo test conformance lint tidy-all fuzz bench bench-follow soak clean
+.PHONY: help packages lint-packages conformance-packages build all-targets demo test conformance lint tidy-all fuzz bench bench-follow bench-jobs soak clean
 
 help: ## what can be done here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -56,8 +57,13 @@ bench-follow: build conformance-packages ## the follower's figures beside their 
 	@ninja -C $(BUILD) -j $(JOBS) relay_bench failover_probe
 	@$(PYTHON) bench/follow.py --build $(BUILD) --failovers $(FAILOVERS) $(foreach series,$(ONLY),--only $(series)) $(if $(ONLY),--keep)
 
+bench-jobs: build ## the figures of choosing (about 60 minutes, needs root); ONLY="kills burst…" for a part, KILLS=N
+	@ninja -C $(BUILD) -j $(JOBS) jobs_bench
+	@$(PYTHON) bench/jobs.py --build $(BUILD) --kills $(KILLS) $(foreach series,$(ONLY),--only $(series))
+
 bench: build ## all figures of docs/benchmarks.md, measured now; FAILOVERS=N per series of the follower
 	-@$(MAKE) --no-print-directory bench-follow
+	-@$(MAKE) --no-print-directory bench-jobs
 	@$(PYTHON) bench/run.py --build $(BUILD)
 
 soak: all-targets ## long random failovers with real servers; HISTORY=N per engine

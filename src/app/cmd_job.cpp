@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "adapters/process/supervisor_files.hpp"
+#include "app/cmd_job_simulate.hpp"
 #include "app/job_context.hpp"
 #include "app/job_output.hpp"
 #include "app/report.hpp"
@@ -367,6 +368,8 @@ void register_job(CLI::App& app, int& exit_status) {
     auto* stop =
         add(*group, "stop", "Stop a run and wait until its addresses are free", &stop_run, options, exit_status);
     stop->add_option("RUN", options->run, "The run's id, or the first letters of it")->required();
+
+    register_job_simulate(*group, exit_status);
 }
 
 }  // namespace signalbox::app

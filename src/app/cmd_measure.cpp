@@ -13,6 +13,7 @@
 #include "app/meter_output.hpp"
 #include "app/meter_report.hpp"
 #include "app/report.hpp"
+#include "app/result_file.hpp"
 #include "base/text.hpp"
 
 namespace signalbox::app {
@@ -145,22 +146,6 @@ base::Result<Plan> read_flags(const Flags& flags) {
     plan.options.database = flags.database;
     plan.options.table = "ledger_" + run_id();
     return plan;
-}
-
-base::Status write_file(const std::string& path, const std::string& text) {
-    const std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(path.c_str(), "w"), &std::fclose);
-    if (!file || std::fwrite(text.data(), 1, text.size(), file.get()) != text.size() || std::fflush(file.get()) != 0) {
-        return fail(ErrorKind::Unavailable, "can't write {}: {}", path, std::strerror(errno));
-    }
-    return {};
-}
-
-// Fails before the measurement if a result could not be written after it.
-base::Status check_writable(const std::string& path) {
-    if (path.empty()) return {};
-    const std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(path.c_str(), "a"), &std::fclose);
-    if (file) return {};
-    return fail(ErrorKind::InvalidArgument, "can't write {}: {}", path, std::strerror(errno));
 }
 
 // The fault as the caller knows it: a time, or "@FILE" with one, read when the measurement is over.

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "domain/network/check.hpp"
+#include "domain/network/index.hpp"
 
 namespace signalbox::engine {
 namespace {
@@ -20,14 +21,19 @@ std::uint64_t seed_of(const std::string& text) {
     return seed;
 }
 
+network::Demand demand_of(const jobs::Job& job, const jobs::Connection& connection, const Surroundings& around) {
+    network::Demand demand{connection.subnet, connection.security_groups, connection.data_source,
+                           static_cast<std::uint64_t>(job.workers), around.ledger.reserved(connection.subnet)};
+    for (const jobs::Source& source : job.sources) demand.sources.push_back({source.name, source.addresses});
+    return demand;
+}
+
 jobs::Candidate candidate_of(const jobs::Job& job, const jobs::Connection& connection, const Surroundings& around,
-                             const jobs::Breakers& breakers, base::WallTime now) {
+                             const network::Index& index, base::WallTime now) {
     jobs::Candidate candidate;
     candidate.connection = connection;
     if (!connection.managed) return candidate;
-    const network::Demand demand{connection.subnet, connection.security_groups, connection.data_source,
-                                 static_cast<std::uint64_t>(job.workers), around.ledger.reserved(connection.subnet)};
-    network::Report report = network::check(around.facts, demand, now);
+    network::Report report = network::check(index, demand_of(job, connection, around), now);
     candidate.network = std::move(report.network);
     candidate.zone = std::move(report.zone);
     candidate.way_out = std::move(report.way_out);
@@ -37,9 +43,9 @@ jobs::Candidate candidate_of(const jobs::Job& job, const jobs::Connection& conne
     const jobs::ComingBack back = around.ledger.coming_back(connection.subnet, now);
     candidate.coming_back = back.addresses;
     if (back.at) candidate.back_at = whole_ms(*back.at);
-    if (const network::Subnet* subnet = network::find(around.facts.subnets, connection.subnet))
-        candidate.size = (std::uint64_t{1} << static_cast<unsigned>(32 - subnet->range.prefix_bits)) - 1;
-    candidate.health = breakers.health(connection, candidate.zone, around.uses, now);
+    if (const network::Place* place = index.place(connection.subnet))
+        candidate.size = (std::uint64_t{1} << static_cast<unsigned>(32 - place->subnet->range.prefix_bits)) - 1;
+    candidate.health = around.breakers.health(connection, candidate.zone, around.uses, now);
     return candidate;
 }
 
@@ -70,9 +76,9 @@ jobs::DecisionInput decision_input(const jobs::Job& job, const Surroundings& aro
     input.at = whole_ms(now);
     input.facts_at = whole_ms(around.facts.read_at);
     input.deciding_since = input.at;
-    const jobs::Breakers breakers = jobs::Breakers::of(around.outcomes);
+    const network::Index index(around.facts);
     for (const jobs::Connection& connection : job.connections)
-        input.candidates.push_back(candidate_of(job, connection, around, breakers, input.at));
+        input.candidates.push_back(candidate_of(job, connection, around, index, input.at));
     return input;
 }
 
@@ -95,16 +101,20 @@ std::string waits_for_addresses(const jobs::Decision& decision, const jobs::Addr
     return {};
 }
 
-jobs::AddressLedger settled_ledger(const ports::LedgerState& stored, const network::Facts& facts, base::WallTime now) {
-    std::map<std::string_view, const jobs::AddressRow*> by_token;
-    for (const jobs::AddressRow& row : stored.rows) by_token.emplace(row.token, &row);
+jobs::AddressLedger settled_ledger(const ports::LedgerState& stored, const network::Facts& facts) {
     std::vector<jobs::InterfaceSeen> interfaces;
-    // A provider that does not tell of interfaces has counted those of nodes that have started.
-    for (const jobs::NodeSeen& node : stored.nodes)
-        if (node.started_at && !node.ended_at && !node.address.empty())
-            interfaces.push_back({node.token, node.address, by_token.at(node.token)->subnet});
+    for (const network::Interface& one : facts.interfaces)
+        interfaces.push_back({one.token, network::address_text(one.address), one.subnet});
+    if (!facts.interfaces_known) {
+        // A provider that does not tell of interfaces has counted those of nodes that have started.
+        std::map<std::string_view, std::string_view> subnets;
+        for (const jobs::AddressRow& row : stored.rows) subnets.emplace(row.token, row.subnet);
+        for (const jobs::NodeSeen& node : stored.nodes)
+            if (node.started_at && !node.ended_at && !node.address.empty())
+                interfaces.push_back({node.token, node.address, std::string(subnets.at(node.token))});
+    }
     jobs::AddressLedger ledger(stored.rows, stored.memory);
-    ledger.settle(stored.nodes, interfaces, facts.read_at, now);
+    ledger.settle(stored.nodes, interfaces, facts.read_at);
     return ledger;
 }
 

@@ -18,8 +18,8 @@ namespace signalbox::engine {
 // What all decisions of one moment share.
 struct Surroundings {
     network::Facts facts;
-    jobs::AddressLedger ledger;                // brought up to date with the facts
-    std::vector<jobs::PlaceOutcome> outcomes;  // in the order of time
+    jobs::AddressLedger ledger;  // brought up to date with the facts
+    jobs::Breakers breakers;     // by the last outcomes
     std::vector<jobs::PlaceUse> uses;
 };
 
@@ -34,7 +34,7 @@ jobs::DecisionInput decision_input(const jobs::Run& run, const Surroundings& aro
 std::string waits_for_addresses(const jobs::Decision& decision, const jobs::AddressLedger& ledger);
 
 // The stored ledger brought up to date with the facts; what differs from the stored one then is a change to be stored.
-jobs::AddressLedger settled_ledger(const ports::LedgerState& stored, const network::Facts& facts, base::WallTime now);
+jobs::AddressLedger settled_ledger(const ports::LedgerState& stored, const network::Facts& facts);
 ports::LedgerChange ledger_change(const ports::LedgerState& stored, const jobs::AddressLedger& ledger);
 
 struct Replayed {

@@ -307,8 +307,9 @@ base::Result<Surroundings> RunLoop::surroundings(network::Facts facts, const por
     const base::WallTime now = clock_();
     Surroundings around;
     around.facts = std::move(facts);
-    around.ledger = settled_ledger(stored, around.facts, now);
-    SB_TRY(around.outcomes, store_.outcomes(now - config_.outcomes_time, config_.outcomes_max));
+    around.ledger = settled_ledger(stored, around.facts);
+    SB_TRY(const auto outcomes, store_.outcomes(now - config_.outcomes_time, config_.outcomes_max));
+    around.breakers = jobs::Breakers::of(outcomes);
     SB_TRY(around.uses, store_.uses());
     return around;
 }
@@ -409,7 +410,7 @@ base::Status RunLoop::tend_ledger() {
         const auto facts = current_facts(config_.facts_age_max);
         if (!facts) return tl::unexpected<base::Error>(facts.error());
         SB_TRY(const ports::LedgerState fresh, store_.ledger());
-        return store_.save_ledger(ledger_change(fresh, settled_ledger(fresh, *facts, clock_())));
+        return store_.save_ledger(ledger_change(fresh, settled_ledger(fresh, *facts)));
     };
     const auto status = tend();
     SB_CHECK(store_.release(decide_lease, config_.owner));

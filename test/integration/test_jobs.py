@@ -41,6 +41,7 @@ connections:
 jobs:
   - name: quick
     connections: [via-isolated, via-full, via-b]
+    strategy: ordered
     workers: 3
     command: [/bin/sh, -c, "env | grep SIGNALBOX_ | sort; ip -4 -o addr show | grep -v ' lo '; echo $COLOUR; echo \\"args: $0 $*\\"; sleep 1"]
     environment: {{COLOUR: blue}}
@@ -53,8 +54,8 @@ jobs:
   - {{name: missing, connections: [via-b], workers: 1, command: [/nonexistent/program]}}
   - {{name: late, connections: [via-b], workers: 1, timeout: 1s, command: [/bin/sleep, "60"]}}
   - {{name: stubborn, connections: [via-b], workers: 1, command: [/bin/sh, -c, "trap '' TERM; while :; do sleep 0.2; done"]}}
-  - {{name: hopeless, connections: [via-isolated, via-full], workers: 2, command: [/bin/true]}}
-  - {{name: tight, connections: [via-tight], workers: 50, command: [/bin/sh, -c, "echo $SIGNALBOX_SIZE"]}}
+  - {{name: hopeless, connections: [via-isolated, via-full], strategy: ordered, workers: 2, command: [/bin/true]}}
+  - {{name: tight, connections: [via-tight], strategy: ordered, workers: 50, command: [/bin/sh, -c, "echo $SIGNALBOX_SIZE"]}}
   - {{name: short, connections: [via-b], workers: 1, command: [/bin/sleep, "2"]}}
   - {{name: marked, connections: [via-b], workers: 3, command: [/bin/sh, -c, "echo $SIGNALBOX_RANK >> {marks}; while [ $(wc -l < {marks}) -lt 3 ]; do sleep 0.1; done; sleep 1"]}}
 """
@@ -273,10 +274,10 @@ def test_a_killed_supervisor_is_a_failed_run_and_leaves_nothing(jobs):
 
 def test_faults_of_the_configuration_are_told_at_once_with_their_lines(jobs):
     with open(jobs.config, "a") as file:
-        file.write("  - {name: quick, connections: [via-x, via-b, via-b], strategy: random, wrokers: 2, command: []}\n")
+        file.write("  - {name: quick, connections: [via-x, via-b, via-b], strategy: best, wrokers: 2, command: []}\n")
     done = subprocess.run(jobs.argv("runs"), capture_output=True, text=True)
     assert done.returncode == 2
-    for word in ("there is no connection 'via-x'", "'via-b' stands twice", "one of ordered", "did you mean: workers",
+    for word in ("there is no connection 'via-x'", "'via-b' stands twice", "one of resilient, ordered", "did you mean: workers",
                  "the job 'quick' stands already", "expected a list: the program"):
         assert word in done.stderr, done.stderr
 

@@ -133,36 +133,44 @@ void AddressLedger::reserve(const std::string& run, const std::string& subnet, s
 }
 
 void AddressLedger::settle(std::span<const NodeSeen> nodes, std::span<const InterfaceSeen> interfaces,
-                           base::WallTime facts_at, base::WallTime now) {
+                           base::WallTime facts_at) {
     std::unordered_map<std::string_view, const NodeSeen*> by_token;
     for (const NodeSeen& node : nodes) by_token.emplace(node.token, &node);
     const Interfaces seen(interfaces);
-    // True if the row is to be kept.
-    const auto bring_up_to_date = [&](AddressRow& row) {
-        if (row.kind != AddressKind::Lingering) {
-            const auto found = by_token.find(row.token);
-            const NodeSeen* node = found == by_token.end() ? nullptr : found->second;
-            if (node != nullptr && row.address.empty()) row.address = node->address;
-            if (node != nullptr && node->dropped) return seen.has(row) && row.kind == AddressKind::Held;
-            if (node == nullptr || node->ended_at) {
-                become(row, AddressKind::Lingering, node == nullptr ? now : *node->ended_at);
-            } else if (row.kind == AddressKind::Starting && seen.has(row) && node->started_at &&
-                       facts_at >= *node->started_at) {
-                row.address = seen.address(row);
-                become(row, AddressKind::Held, facts_at);
-            }
+    const auto kept = [&](AddressRow& row) {
+        if (row.kind == AddressKind::Lingering) {
+            if (facts_at < row.since || seen.has(row)) return true;
+            memory_.learn(row.subnet, facts_at - row.since, facts_at);
+            return false;
         }
-        if (row.kind != AddressKind::Lingering || facts_at < row.since || seen.has(row)) return true;
-        memory_.learn(row.subnet, facts_at - row.since, facts_at);
-        return false;
+        const auto found = by_token.find(row.token);
+        const NodeSeen* node = found == by_token.end() ? nullptr : found->second;
+        if (node != nullptr && row.address.empty()) row.address = node->address;
+        if (node == nullptr || node->dropped) {
+            if (!seen.has(row)) return false;
+            become(row, AddressKind::Lingering, facts_at);
+        } else if (node->ended_at) {
+            if (facts_at < *node->ended_at) return true;
+            if (!seen.has(row)) {
+                // It was gone when it was first looked for.
+                memory_.learn(row.subnet, base::Duration::zero(), facts_at);
+                return false;
+            }
+            become(row, AddressKind::Lingering, *node->ended_at);
+        } else if (row.kind == AddressKind::Starting && seen.has(row) && node->started_at &&
+                   facts_at >= *node->started_at) {
+            row.address = seen.address(row);
+            become(row, AddressKind::Held, facts_at);
+        }
+        return true;
     };
-    std::size_t kept = 0;
+    std::size_t count = 0;
     for (std::size_t i = 0; i < rows_.size(); ++i) {
-        if (!bring_up_to_date(rows_[i])) continue;
-        if (kept != i) rows_[kept] = std::move(rows_[i]);
-        ++kept;
+        if (!kept(rows_[i])) continue;
+        if (count != i) rows_[count] = std::move(rows_[i]);
+        ++count;
     }
-    rows_.resize(kept);
+    rows_.resize(count);
 }
 
 std::uint64_t AddressLedger::reserved(const std::string& subnet) const {

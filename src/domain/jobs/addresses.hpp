@@ -4,8 +4,7 @@
 // provider's interfaces brings every row up to date, whatever was missed before.
 //
 // A row's life: reserved with the decision (Starting) → its node's interface is among the facts (Held) → its node has
-// ended, the interface is still there (Lingering) → gone. What is taken between two looks is not missed: a row that was
-// never seen as Held becomes Lingering, and then gone, by the same rules.
+// ended, the interface is still there (Lingering) → gone.
 
 #include <map>
 #include <optional>
@@ -96,11 +95,10 @@ class AddressLedger {
     // An address each for the tokens of a run that was decided. A token that has a row already keeps it.
     void reserve(const std::string& run, const std::string& subnet, std::span<const std::string> tokens,
                  base::WallTime now);
-    // Nodes: those of all Starting and Held rows; one that is missing is known to nobody any more, and has ended.
+    // Nodes: those of all Starting and Held rows; a row whose node is missing is of one that nobody knows any more.
     // Interfaces: all of the provider's, as read at `facts_at`. Nothing is concluded from facts that are older than
-    // what they are asked about.
-    void settle(std::span<const NodeSeen> nodes, std::span<const InterfaceSeen> interfaces, base::WallTime facts_at,
-                base::WallTime now);
+    // what they are asked about: until then a row stays as it is, so an address is at worst counted twice.
+    void settle(std::span<const NodeSeen> nodes, std::span<const InterfaceSeen> interfaces, base::WallTime facts_at);
 
     // Promised to starting runs: to be taken off what the provider counts as free.
     std::uint64_t reserved(const std::string& subnet) const;

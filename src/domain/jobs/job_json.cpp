@@ -1,5 +1,7 @@
 #include "domain/jobs/job_json.hpp"
 
+#include <algorithm>
+
 #include "domain/jobs/json_fields_internal.hpp"
 #include "domain/jobs/spark_json.hpp"
 
@@ -168,6 +170,7 @@ base::Result<Job> parse_job(const json::value& value) {
     if (fields.has("program")) {
         SB_TRY(job.program, parse_program(fields.value("program")));
     }
+    job.workers_min = std::min(job.workers, job.workers_min);
     if (fields.has("workers_min")) job.workers_min = fields.number("workers_min", 1);
     if (fields.has("full_size_wait")) job.full_size_wait = fields.duration("full_size_wait");
     if (fields.has("low_risk")) job.low_risk = fields.boolean("low_risk");

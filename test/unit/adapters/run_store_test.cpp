@@ -25,7 +25,7 @@ class Runs : public testing::Test {
         run.id = jobs::run_id(std::string(32, letter));
         run.job.name = "load";
         run.job.command = {"x"};
-        run.submitted_at = t0 + std::chrono::seconds(letter);
+        run.first_submitted_at = run.submitted_at = t0 + std::chrono::seconds(letter);
         EXPECT_TRUE(store_->insert(run, {}, {}));
         return run;
     }
@@ -95,6 +95,135 @@ TEST_F(Runs, the_lease_of_a_dead_process_is_void_at_once) {
     EXPECT_TRUE(store_->acquire("r", lease_owner(), t0, 1h).value());
     ::close(ends[0]);
     ::close(ends[1]);
+}
+
+TEST_F(Runs, the_next_attempt_and_the_outcome_are_stored_with_the_end_or_not_at_all) {
+    jobs::Run run = make('a');
+    jobs::Run next = run;
+    next.id = jobs::attempt_id(run.id, 1);
+    next.attempt = 1;
+    const jobs::PlaceOutcome outcome{t0, run.id, "via-a", "data-a", "a", jobs::RetryClass::Zone};
+    jobs::Run stale = run;
+    stale.version = 7;
+    stale.state = run.state = jobs::RunState::Failed;
+    EXPECT_FALSE(store_->save(stale, {{}, &next, &outcome}, ports::Durability::Full));
+    EXPECT_FALSE(store_->load(next.id)) << "no attempt after an end that was not stored";
+    EXPECT_TRUE(store_->outcomes(t0, 10)->empty());
+    ASSERT_TRUE(store_->save(run, {{}, &next, &outcome}, ports::Durability::Full));
+    EXPECT_TRUE(store_->load(next.id));
+    ASSERT_EQ(store_->outcomes(t0, 10)->size(), 1u);
+    EXPECT_EQ(store_->outcomes(t0, 10)->front().failure, jobs::RetryClass::Zone);
+    EXPECT_EQ(store_->active().value(), std::vector<std::string>{next.id});
+    const jobs::RetryHistory history = store_->retry_history("load", t0).value();
+    EXPECT_EQ(history.runs, 1);
+    EXPECT_EQ(history.retries, 1);
+}
+
+TEST_F(Runs, one_key_makes_one_run_and_stands_for_what_was_asked) {
+    jobs::Run run = make('a');
+    run.id = jobs::run_id(std::string(32, 'k'));
+    EXPECT_TRUE(store_->insert(run, {}, {"tuesday", "[1]"})->created);
+    jobs::Run again = run;
+    again.id = jobs::run_id(std::string(32, 'l'));
+    const auto same = store_->insert(again, {}, {"tuesday", "[1]"});
+    ASSERT_TRUE(same);
+    EXPECT_FALSE(same->created);
+    EXPECT_EQ(same->id, run.id);
+    EXPECT_FALSE(store_->load(again.id));
+    const auto other = store_->insert(again, {}, {"tuesday", "[2]"});
+    ASSERT_FALSE(other);
+    EXPECT_EQ(other.error().kind, base::ErrorKind::Conflict);
+    again.job.name = "another";
+    EXPECT_TRUE(store_->insert(again, {}, {"tuesday", "[2]"})->created) << "keys belong to their job";
+    // A day later the key still stands; long after, it may be used again.
+    jobs::Run later = run;
+    later.id = jobs::run_id(std::string(32, 'm'));
+    later.submitted_at = run.submitted_at + 25h;
+    EXPECT_EQ(store_->insert(later, {}, {"tuesday", "[1]"})->id, run.id);
+    later.submitted_at = run.submitted_at + ports::key_memory + 1h;
+    ASSERT_TRUE(store_->insert(later, {}, {"other", "[1]"}));
+    later.id = jobs::run_id(std::string(32, 'n'));
+    EXPECT_TRUE(store_->insert(later, {}, {"tuesday", "[1]"})->created);
+}
+
+TEST_F(Runs, those_ahead_are_the_started_the_earlier_and_no_attempt_in_its_backoff) {
+    jobs::Run first = make('a');
+    const jobs::Run second = make('b');
+    const jobs::Run third = make('c');
+    EXPECT_EQ(store_->ahead_of(third, t0)->size(), 2u);
+    EXPECT_TRUE(store_->ahead_of(first, t0)->empty());
+    jobs::Run next = first;
+    next.id = jobs::attempt_id(first.id, 1);
+    next.not_before = t0 + 1min;
+    next.first_submitted_at = t0 - 1h;
+    first.state = jobs::RunState::Failed;
+    ASSERT_TRUE(store_->save(first, {{}, &next}, ports::Durability::Full));
+    EXPECT_TRUE(store_->ahead_of(second, t0)->empty()) << "who waits for his backoff holds nobody up";
+    EXPECT_EQ(store_->ahead_of(second, t0 + 2min)->size(), 1u) << "then he is first again";
+    jobs::Run running = store_->load(third.id).value();
+    running.state = jobs::RunState::Running;
+    running.connection = jobs::Connection{"via-a", "data-a", {}, {}, true};
+    running.zone = "a";
+    running.starting_at = t0;
+    ASSERT_TRUE(store_->save(running, {}, ports::Durability::Full));
+    EXPECT_EQ(store_->ahead_of(second, t0)->size(), 1u);
+    const auto uses = store_->uses().value();
+    ASSERT_EQ(uses.size(), 1u);
+    EXPECT_EQ(uses[0].zone, "a");
+    EXPECT_EQ(uses[0].since, t0);
+}
+
+TEST_F(Runs, the_ledger_keeps_its_rows_its_memory_and_what_is_known_of_their_nodes) {
+    jobs::Run run = make('a');
+    run.state = jobs::RunState::Starting;
+    run.connection = jobs::Connection{"via-a", "data-a", {}, {}, true};
+    jobs::Node& node = run.nodes.emplace_back();
+    node.token = jobs::node_token(run, 0);
+    ports::LedgerChange change;
+    change.put = {{node.token, run.id, "data-a", jobs::AddressKind::Starting, t0, ""}};
+    ASSERT_TRUE(store_->save(run, {{}, nullptr, nullptr, &change}, ports::Durability::Full));
+    ASSERT_EQ(store_->ledger()->rows, change.put);
+    ASSERT_EQ(store_->ledger()->nodes.size(), 1u);
+    EXPECT_FALSE(store_->ledger()->nodes[0].started_at);
+    run.nodes[0].address = "10.0.1.5";
+    run.nodes[0].started_at = t0 + 1s;
+    ASSERT_TRUE(store_->save(run, {}, ports::Durability::Relaxed));
+    EXPECT_EQ(store_->ledger()->nodes[0].address, "10.0.1.5");
+    ports::LedgerChange gone;
+    gone.gone = {node.token};
+    gone.memory.emplace().learn("data-a", 5s, t0);
+    ASSERT_TRUE(store_->save_ledger(gone));
+    EXPECT_TRUE(store_->ledger()->rows.empty());
+    EXPECT_EQ(store_->ledger()->memory, *gone.memory);
+}
+
+TEST_F(Runs, a_store_of_an_older_version_gets_what_is_missing) {
+    const jobs::Run run = make('a');
+    {
+        auto database = *Database::open(path_);
+        for (const char* column :
+             {"state", "attempt", "queue_ns", "not_before_ns", "connection", "subnet", "starting_ns", "zone"})
+            ASSERT_TRUE(database->execute(fmt::format("ALTER TABLE runs DROP COLUMN {}", column)));
+    }
+    store_ = RunStore::open(*Database::open(path_)).value();
+    EXPECT_EQ(store_->active().value(), std::vector<std::string>{run.id});
+    const jobs::Run later = make('b');
+    EXPECT_EQ(store_->ahead_of(later, t0 + 1h).value(), std::vector<std::string>{run.id});
+}
+
+TEST_F(Runs, entries_are_found_by_their_time) {
+    jobs::Run run = make('a');
+    for (int minute = 0; minute < 3; ++minute)
+        ASSERT_TRUE(store_->save(run, {{{0, t0 + minute * 1min, "run-decision", "load", 0, run.id, {{"n", minute}}}}},
+                                 ports::Durability::Relaxed));
+    const auto journal = JournalStore::open(*Database::open(path_)).value();
+    ports::JournalQuery query;
+    query.until = t0 + 90s;
+    query.newest_first = true;
+    query.limit = 1;
+    const auto found = journal->read(query).value();
+    ASSERT_EQ(found.size(), 1u);
+    EXPECT_EQ(found[0].data.at("n").as_int64(), 1);
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include "unit/jobs/runs_bench.hpp"
+
 namespace signalbox::jobs {
 namespace {
 
@@ -11,64 +13,10 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-const base::WallTime t0{std::chrono::hours(24 * 365 * 50)};
-
-Run waiting_run(int workers = 2) {
-    jobs::Run run;
-    run.id = run_id(std::string(32, '\x5a'));
-    run.job.name = "load";
-    run.job.workers = workers;
-    run.job.command = {"/bin/true"};
-    run.job.timeout = 10min;
-    run.job.strategy = Strategy::Ordered;
-    run.job.workers_min = std::min(2, workers);
-    run.first_submitted_at = run.submitted_at = t0;
-    return run;
-}
-
-Decision decision_for(const Run& run, std::uint64_t available = 100) {
-    Candidate candidate;
-    candidate.connection.name = "via-a";
-    candidate.connection.subnet = "data-a";
-    candidate.zone = "a";
-    candidate.free_addresses = candidate.available = available;
-    DecisionInput input;
-    input.job = run.job;
-    input.candidates = {candidate};
-    input.at = input.facts_at = input.deciding_since = t0;
-    return decide(input);
-}
-
-Run starting_run(int workers = 2) {
-    const jobs::Run run = waiting_run(workers);
-    return apply_decision(run, decision_for(run), t0).run;
-}
-
-NodeProcess process_of(const Run& run, int rank, bool running = true) {
-    NodeProcess process;
-    process.token = node_token(run, rank);
-    process.id = "p" + std::to_string(rank);
-    process.address = "10.0.1." + std::to_string(10 + rank);
-    process.running = running;
-    if (!running) process.exit = Exit{ExitHow::Exited, 0, 0};
-    return process;
-}
-
 std::vector<Kind> kinds(const Step& step) {
     std::vector<Kind> kinds;
     for (const Action& action : step.actions) kinds.push_back(action.kind);
     return kinds;
-}
-
-Step next(Run run, Observation observation, base::WallTime now) {
-    return step(std::move(run), observation, now, Limits{});
-}
-
-Run running_run(int workers = 2) {
-    jobs::Run run = starting_run(workers);
-    std::vector<NodeProcess> processes;
-    for (int rank = 0; rank < workers; ++rank) processes.push_back(process_of(run, rank));
-    return next(std::move(run), processes, t0).run;
 }
 
 TEST(Lifecycle, the_driver_is_launched_first_and_the_intent_is_durable) {
