@@ -58,8 +58,8 @@ tl::unexpected<base::Error> failed(const std::string& path, std::string_view doi
     return fail(ErrorKind::Unavailable, "{}: cannot {}: {}", path, doing, std::strerror(code));
 }
 
-// The lock lives as long as this process, and a token that was noted stays: a second supervisor of the same node refuses
-// to start the command again. Returns the descriptor, which is never closed.
+// The lock lives as long as this process, and a token that was noted stays: a second supervisor of the same node
+// refuses to start the command again. Returns the descriptor, which is never closed.
 base::Result<int> take_lock(const Options& options) {
     const std::string path = process::lock_path(options.directory, options.rank);
     const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
@@ -263,7 +263,8 @@ base::Result<int> detach() {
         } while (size < 0 && errno == EINTR);
         if (size == 1) ::_exit(0);
         int status = 0;
-        while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
+        while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+        }
         // As who is killed: whether the node was taken is then for its files to tell.
         if (WIFSIGNALED(status)) ::kill(::getpid(), SIGKILL);
         ::_exit(WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : base::exit_code(ErrorKind::Unavailable));

@@ -290,8 +290,9 @@ JobsConfig read_jobs(yaml::Reader& root, const std::string& config_file, const s
         job_names.add(reader, "name", config.jobs.back().name);
     }
     if (!config.jobs.empty() && !root.has("provider")) {
-        root.fault("jobs", "jobs need a provider, where their nodes run: add 'provider: {lab: {socket: PATH}}' or "
-                           "'provider: {host: {}}'");
+        root.fault("jobs",
+                   "jobs need a provider, where their nodes run: add 'provider: {lab: {socket: PATH}}' or "
+                   "'provider: {host: {}}'");
     }
     return config;
 }

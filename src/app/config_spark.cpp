@@ -36,7 +36,8 @@ void read_conf(yaml::Reader& reader, jobs::SparkApplication& spark) {
         const bool plain = key.starts_with("spark.") && std::none_of(key.begin(), key.end(), [](unsigned char letter) {
                                return letter <= ' ' || letter >= 127;
                            });
-        if (!plain) reader.fault("conf", fmt::format("expected names like spark.sql.shuffle.partitions, found '{}'", key));
+        if (!plain)
+            reader.fault("conf", fmt::format("expected names like spark.sql.shuffle.partitions, found '{}'", key));
         if (spark::is_reserved(key))
             reader.fault("conf", fmt::format("'{}' follows from the run's own nodes; remove it", key));
     }
@@ -58,7 +59,8 @@ jobs::SparkApplication read_spark(yaml::Reader& reader, const std::string& confi
     spark.worker_cores = static_cast<int>(reader.integer("worker_cores", 1, cores_max).value_or(spark.worker_cores));
     if (const auto text = reader.text("worker_memory")) {
         const auto memory = parse_memory(*text);
-        if (!memory) reader.fault("worker_memory", fmt::format("expected 256m to 4096g, like 512m or 2g, found '{}'", *text));
+        if (!memory)
+            reader.fault("worker_memory", fmt::format("expected 256m to 4096g, like 512m or 2g, found '{}'", *text));
         spark.worker_memory_mib = memory.value_or(spark.worker_memory_mib);
     }
     reader.finish();

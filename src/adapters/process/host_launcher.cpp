@@ -67,8 +67,9 @@ std::string invalid(const ports::NodeLaunch& node) {
 }
 
 std::vector<std::string> supervised(const std::string& program, const ports::NodeLaunch& node) {
-    std::vector<std::string> command = {program,  "supervise", "--detach", "--directory", node.run_directory, "--rank",
-                                        std::to_string(node.rank), "--token", node.token};
+    std::vector<std::string> command = {
+        program,   "supervise", "--detach", "--directory", node.run_directory, "--rank", std::to_string(node.rank),
+        "--token", node.token};
     if (node.timeout > base::Duration::zero()) {
         command.emplace_back("--timeout");
         command.push_back(base::format_duration(node.timeout));
@@ -166,8 +167,8 @@ base::Result<std::optional<jobs::NodeProcess>> HostLauncher::find(const std::str
     if (fs::exists(run_directory, ignored)) return std::optional<jobs::NodeProcess>();
     // Somebody removed the folder, but a process can't be removed that way.
     if (processes_with_token(token).empty()) return std::optional<jobs::NodeProcess>();
-    return fail(ErrorKind::Unavailable, "{}: the run's folder is gone while its processes run; stop them, or restore it",
-                run_directory);
+    return fail(ErrorKind::Unavailable,
+                "{}: the run's folder is gone while its processes run; stop them, or restore it", run_directory);
 }
 
 jobs::LaunchResult HostLauncher::launch(const ports::NodeLaunch& node) {

@@ -14,8 +14,8 @@
 namespace signalbox::process {
 
 struct HostLauncherOptions {
-    std::string program;    // the signalbox that supervises
-    std::string runs_root;  // holds the runs' folders, for list_all; need not exist
+    std::string program;                // the signalbox that supervises
+    std::string runs_root;              // holds the runs' folders, for list_all; need not exist
     std::string address = "127.0.0.1";  // of every node
 };
 

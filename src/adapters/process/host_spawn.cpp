@@ -81,7 +81,8 @@ SpawnResult spawn_detached(const Spawn& spawn, base::Duration timeout) {
         return result;
     };
     if (error != 0)
-        return finish({Kind::Refused, fmt::format("cannot execute {}: {}", spawn.command.front(), std::strerror(error))});
+        return finish(
+            {Kind::Refused, fmt::format("cannot execute {}: {}", spawn.command.front(), std::strerror(error))});
     const auto end = Clock::now() + timeout;
     int status = 0;
     for (;;) {
@@ -92,19 +93,21 @@ SpawnResult spawn_detached(const Spawn& spawn, base::Duration timeout) {
         if (Clock::now() >= end) {
             // Only the one that waits; whether it detached another before is what nobody knows.
             ::kill(pid, SIGKILL);
-            while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
-            return finish({Kind::Unknown, fmt::format("the supervisor did not answer within {}",
-                                                      base::format_duration(timeout))});
+            while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+            }
+            return finish({Kind::Unknown,
+                           fmt::format("the supervisor did not answer within {}", base::format_duration(timeout))});
         }
         ::poll(nullptr, 0, static_cast<int>(poll_interval / 1ms));
     }
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return finish({Kind::Detached, {}});
     const std::string said = words_of(words[0]);
     if (WIFEXITED(status))
-        return finish({Kind::Refused, said.empty() ? fmt::format("the supervisor ended with exit code {}", WEXITSTATUS(status))
-                                                   : said});
-    return finish({Kind::Unknown, fmt::format("the supervisor was ended by signal {} while it started",
-                                              WTERMSIG(status))});
+        return finish({Kind::Refused, said.empty()
+                                          ? fmt::format("the supervisor ended with exit code {}", WEXITSTATUS(status))
+                                          : said});
+    return finish(
+        {Kind::Unknown, fmt::format("the supervisor was ended by signal {} while it started", WTERMSIG(status))});
 }
 
 std::vector<std::pair<std::string, std::string>> plain_environment() {

@@ -144,7 +144,8 @@ base::Result<std::optional<NodeFiles>> read_node(const std::string& run_director
     if (status && status->token == node.token) node.status = std::move(status);
     node.fate = held ? NodeFate::Running : node.status ? NodeFate::Ended : NodeFate::Lost;
     // A damaged one must not hide a running node: there are other ways to find its processes.
-    if (auto pid = read_pid(run_directory, rank); pid && *pid && (*pid)->token == node.token) node.pid = std::move(*pid);
+    if (auto pid = read_pid(run_directory, rank); pid && *pid && (*pid)->token == node.token)
+        node.pid = std::move(*pid);
     struct stat beat {};
     if (::stat(heartbeat_path(run_directory, rank).c_str(), &beat) == 0)
         node.seen_at =

@@ -47,8 +47,8 @@ enum class NodeFate { Running, Ended, Lost };
 struct NodeFiles {
     std::string token;
     NodeFate fate = NodeFate::Lost;
-    std::optional<PidRecord> pid;        // if it is that token's
-    std::optional<StatusRecord> status;  // for Ended
+    std::optional<PidRecord> pid;           // if it is that token's
+    std::optional<StatusRecord> status;     // for Ended
     std::optional<base::WallTime> seen_at;  // the last heartbeat
 };
 // Nothing if no supervisor has held the node (with that token, unless the token is empty). Errors: a file that is there

@@ -7,23 +7,28 @@
 namespace signalbox::spark {
 namespace {
 
-constexpr std::array<const char*, 7> reserved = {
-    "spark.master",          "spark.submit.deployMode",   "spark.driver.host",         "spark.driver.bindAddress",
-    "spark.authenticate",    "spark.authenticate.secret", "spark.authenticate.secret.file"};
+constexpr std::array<const char*, 7> reserved = {"spark.master",
+                                                 "spark.submit.deployMode",
+                                                 "spark.driver.host",
+                                                 "spark.driver.bindAddress",
+                                                 "spark.authenticate",
+                                                 "spark.authenticate.secret",
+                                                 "spark.authenticate.secret.file"};
 
 std::string spark_class(const std::string& home) { return home + "/bin/spark-class"; }
 
 std::string mebibytes(int count) { return fmt::format("{}m", count); }
 
-// In java.util.Properties a backslash escapes, leading blanks of a value go, and every other character stands for itself
-// once it is escaped. Bytes beyond ASCII are read as Latin-1 there, so they are given by their UTF-16 units.
+// In java.util.Properties a backslash escapes, leading blanks of a value go, and every other character stands for
+// itself once it is escaped. Bytes beyond ASCII are read as Latin-1 there, so they are given by their UTF-16 units.
 std::string escaped(const std::string& text) {
     std::string out;
     for (std::size_t i = 0; i < text.size();) {
         const auto byte = static_cast<unsigned char>(text[i]);
         if (byte < 0x80) {
             ++i;
-            const bool plain = byte > ' ' && byte < 0x7f && std::string_view("\\:=#!").find(text[i - 1]) == std::string::npos;
+            const bool plain =
+                byte > ' ' && byte < 0x7f && std::string_view("\\:=#!").find(text[i - 1]) == std::string::npos;
             out += plain ? std::string(1, text[i - 1]) : fmt::format("\\u{:04x}", byte);
             continue;
         }
@@ -74,9 +79,8 @@ Properties driver_properties(const jobs::SparkApplication& application, const Ro
 }
 
 Properties daemon_properties(const Cluster& cluster) {
-    std::map<std::string, std::string> properties = {{"spark.ui.killEnabled", "false"},
-                                                     {"spark.port.maxRetries", "0"},
-                                                     {"spark.master.rest.enabled", "false"}};
+    std::map<std::string, std::string> properties = {
+        {"spark.ui.killEnabled", "false"}, {"spark.port.maxRetries", "0"}, {"spark.master.rest.enabled", "false"}};
     authenticate(properties, cluster);
     return {properties.begin(), properties.end()};
 }
@@ -97,8 +101,16 @@ std::vector<std::string> driver_command(const jobs::SparkApplication& applicatio
 
 std::vector<std::string> master_command(const Role& role, std::uint16_t port, const std::string& home,
                                         const std::string& properties) {
-    return {spark_class(home), "org.apache.spark.deploy.master.Master", "--properties-file", properties, "--host",
-            role.address,      "--port", std::to_string(port), "--webui-port", "0"};
+    return {spark_class(home),
+            "org.apache.spark.deploy.master.Master",
+            "--properties-file",
+            properties,
+            "--host",
+            role.address,
+            "--port",
+            std::to_string(port),
+            "--webui-port",
+            "0"};
 }
 
 std::vector<std::string> worker_command(const jobs::SparkApplication& application, const Role& role,

@@ -1,7 +1,7 @@
 #pragma once
 // What a node of a Spark run executes, as a function of its role: rank 0 runs a standalone master and the driver, the
-// others a worker each, every one bound to its own address; a run of one node needs no cluster. Nothing passes through a
-// shell. What may hold a secret is in properties files, never in a command, which every user of the host can read.
+// others a worker each, every one bound to its own address; a run of one node needs no cluster. Nothing passes through
+// a shell. What may hold a secret is in properties files, never in a command, which every user of the host can read.
 
 #include <cstdint>
 #include <string>

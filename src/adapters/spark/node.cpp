@@ -190,8 +190,7 @@ base::Result<int> run_node(const std::string& run_directory, int rank, const std
         return fail(ErrorKind::InvalidConfig, "the node has no IPv4 address (found '{}')", address);
     std::error_code ignored;
     const std::string& application = node.spec.application.application;
-    if (!fs::exists(application, ignored))
-        return fail(ErrorKind::NotFound, "there is no application {}", application);
+    if (!fs::exists(application, ignored)) return fail(ErrorKind::NotFound, "there is no application {}", application);
     SB_TRY(node.home, find_home(node.spec.application));
     const std::string scratch = node.file("spark-scratch");
     Children children(environment(node.spec.application, node.role, node.home, scratch));

@@ -14,7 +14,8 @@ namespace signalbox::spark {
 
 class Children {
   public:
-    // Blocks the signals that it waits for. `variables` are added to this process's environment, where they are not set.
+    // Blocks the signals that it waits for. `variables` are added to this process's environment, where they are not
+    // set.
     explicit Children(std::vector<std::pair<std::string, std::string>> variables);
 
     base::Result<pid_t> start(const std::vector<std::string>& command);

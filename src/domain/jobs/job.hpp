@@ -73,8 +73,8 @@ struct RetryPolicy {
     int budget_min = 10;
     double budget_ratio = 0.5;  // of the runs submitted in the window
     base::Duration budget_window = std::chrono::hours(1);
-    std::vector<RetryRule> rules;                     // before the built-in ones (retry.hpp)
-    RetryClass otherwise = RetryClass::Connection;    // what no rule knows: going elsewhere costs nothing
+    std::vector<RetryRule> rules;                   // before the built-in ones (retry.hpp)
+    RetryClass otherwise = RetryClass::Connection;  // what no rule knows: going elsewhere costs nothing
     friend bool operator==(const RetryPolicy&, const RetryPolicy&) = default;
 };
 
@@ -95,9 +95,9 @@ struct Job {
     std::vector<Connection> connections;  // in the user's order, at least one managed
     std::vector<Source> sources;          // each must be reachable from the connection that is used
     Strategy strategy = Strategy::Resilient;
-    StrategyProgram program;           // for Strategy::Program
-    int workers = 2;                   // nodes at full size, driver included (as in Glue)
-    int workers_min = 2;               // starts with fewer than `workers`, but not with fewer than these (never > workers)
+    StrategyProgram program;  // for Strategy::Program
+    int workers = 2;          // nodes at full size, driver included (as in Glue)
+    int workers_min = 2;      // starts with fewer than `workers`, but not with fewer than these (never > workers)
     std::vector<std::string> command;  // program and arguments, at least the program; none for a Spark application
     std::optional<SparkApplication> spark;
     std::vector<std::pair<std::string, std::string>> environment;

@@ -194,7 +194,8 @@ TEST_F(Host, all_nodes_under_the_root_are_listed_and_a_new_one_is_seen_in_a_fold
         const auto all = launcher_->list_all();
         EXPECT_TRUE(all) << all.error().text();
         return all && std::any_of(all->begin(), all->end(), [&](const auto& process) {
-                   return process.token == run_.nodes[static_cast<std::size_t>(rank)].token && process.running == running;
+                   return process.token == run_.nodes[static_cast<std::size_t>(rank)].token &&
+                          process.running == running;
                });
     };
     EXPECT_TRUE(has(0, false));

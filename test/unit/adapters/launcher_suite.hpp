@@ -190,8 +190,8 @@ TYPED_TEST_P(LauncherSuite, another_launcher_knows_as_much_and_nodes_of_others_a
 }
 
 TYPED_TEST_P(LauncherSuite, a_stop_lets_the_command_end_by_itself_within_the_grace) {
-    const auto process = this->start(
-        this->node("trap 'echo bye; exit 5' TERM; touch ready; while :; do sleep 0.05; done"));
+    const auto process =
+        this->start(this->node("trap 'echo bye; exit 5' TERM; touch ready; while :; do sleep 0.05; done"));
     ASSERT_TRUE(this->until([&] { return this->wrote("ready"); }));
     const auto status = this->launcher_->stop({process.id}, 5s);
     ASSERT_TRUE(status) << status.error().text();
@@ -204,8 +204,8 @@ TYPED_TEST_P(LauncherSuite, a_stop_lets_the_command_end_by_itself_within_the_gra
 
 TYPED_TEST_P(LauncherSuite, a_stop_kills_what_ignores_it_with_all_its_offspring) {
     const std::string mark = "4711" + std::to_string(::getpid());
-    const auto process = this->start(this->node("trap '' TERM; setsid sleep " + mark + " & (setsid sh -c 'sleep " + mark +
-                                                "; :' &); touch ready; while :; do sleep 0.05; done"));
+    const auto process = this->start(this->node("trap '' TERM; setsid sleep " + mark + " & (setsid sh -c 'sleep " +
+                                                mark + "; :' &); touch ready; while :; do sleep 0.05; done"));
     ASSERT_TRUE(this->until([&] { return this->wrote("ready") && this->living(mark) >= 3; }));
     const auto begin = std::chrono::steady_clock::now();
     const auto status = this->launcher_->stop({process.id}, 300ms);
@@ -283,7 +283,8 @@ TYPED_TEST_P(LauncherSuite, a_time_out_ends_the_command) {
 TYPED_TEST_P(LauncherSuite, words_and_variables_arrive_as_they_are_and_output_is_kept_in_its_order) {
     auto launch = this->node("");
     const std::string odd = "a b\t'c' \"d\" $(touch oops) `touch oops` \\ ; touch oops\n--é*";
-    launch.command = {"/bin/sh", "-c", "echo out; echo err >&2; printf '<%s>' \"$@\" \"$ODD\"; pwd", "name", odd, "", "--"};
+    launch.command = {"/bin/sh", "-c", "echo out; echo err >&2; printf '<%s>' \"$@\" \"$ODD\"; pwd", "name", odd,
+                      "",        "--"};
     launch.environment = {{"ODD", odd}, {"SIGNALBOX_RANK", "0"}};
     this->start(launch);
     EXPECT_EQ(this->exit_of(this->ended()).code, 0);
@@ -335,8 +336,7 @@ REGISTER_TYPED_TEST_SUITE_P(LauncherSuite, a_node_is_listed_as_running_and_then_
                             stopping_what_has_ended_or_nobody_knows_is_no_error,
                             a_killed_supervisor_is_no_success_and_nothing_of_the_node_is_left,
                             what_a_command_leaves_behind_ends_with_it,
-                            a_command_that_cannot_be_executed_is_told_from_one_that_fails,
-                            a_time_out_ends_the_command,
+                            a_command_that_cannot_be_executed_is_told_from_one_that_fails, a_time_out_ends_the_command,
                             words_and_variables_arrive_as_they_are_and_output_is_kept_in_its_order,
                             a_node_gets_the_configured_environment_and_nothing_of_the_launchers_own,
                             what_can_never_start_is_invalid_and_leaves_no_trace,

@@ -1,11 +1,10 @@
-#include "adapters/spark/commands.hpp"
-
 #include <filesystem>
 #include <gmock/gmock.h>
 #include <map>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "adapters/spark/commands.hpp"
 #include "adapters/spark/node_spec.hpp"
 #include "adapters/spark/spark_launcher.hpp"
 
@@ -31,7 +30,9 @@ jobs::SparkApplication application() {
 
 const Cluster cluster{"spark://10.0.1.7:7077", "deadbeef"};
 
-std::map<std::string, std::string> as_map(const Properties& properties) { return {properties.begin(), properties.end()}; }
+std::map<std::string, std::string> as_map(const Properties& properties) {
+    return {properties.begin(), properties.end()};
+}
 
 TEST(SparkCommands, the_driver_is_bound_to_its_own_address_and_waits_for_the_workers_it_was_promised) {
     const auto properties = as_map(driver_properties(application(), {0, 4, "10.0.1.7"}, cluster));
@@ -75,10 +76,10 @@ TEST(SparkCommands, commands_are_words_and_hold_no_secret) {
                 ElementsAre("/opt/spark/bin/spark-class", "org.apache.spark.deploy.master.Master", "--properties-file",
                             "/run/p.conf", "--host", "10.0.1.7", "--port", "7077", "--webui-port", "0"));
     const auto worker = worker_command(spark, {2, 4, "10.0.1.9"}, cluster, "/opt/spark", "/run/p.conf", "/run/work");
-    EXPECT_THAT(worker, ElementsAre("/opt/spark/bin/spark-class", "org.apache.spark.deploy.worker.Worker",
-                                    "--properties-file", "/run/p.conf", "--host", "10.0.1.9", "--port", "0",
-                                    "--webui-port", "0", "--cores", "2", "--memory", "700m", "--work-dir", "/run/work",
-                                    "spark://10.0.1.7:7077"));
+    EXPECT_THAT(worker,
+                ElementsAre("/opt/spark/bin/spark-class", "org.apache.spark.deploy.worker.Worker", "--properties-file",
+                            "/run/p.conf", "--host", "10.0.1.9", "--port", "0", "--webui-port", "0", "--cores", "2",
+                            "--memory", "700m", "--work-dir", "/run/work", "spark://10.0.1.7:7077"));
     EXPECT_THAT(as_map(daemon_properties(cluster)), Contains(Pair("spark.authenticate.secret", "deadbeef")));
     EXPECT_THAT(environment(spark, {2, 4, "10.0.1.9"}, "/opt/spark", "/run/scratch"),
                 testing::IsSupersetOf({Pair("SPARK_LOCAL_IP", "10.0.1.9"), Pair("PYSPARK_PYTHON", "/usr/bin/python3"),
@@ -87,8 +88,7 @@ TEST(SparkCommands, commands_are_words_and_hold_no_secret) {
 
 TEST(SparkCommands, a_value_can_not_become_another_property) {
     EXPECT_EQ(properties_text({{"spark.a", "plain"}}), "spark.a=plain\n");
-    EXPECT_EQ(properties_text({{"spark.a", "x\nspark.master=local"}}),
-              "spark.a=x\\u000aspark.master\\u003dlocal\n");
+    EXPECT_EQ(properties_text({{"spark.a", "x\nspark.master=local"}}), "spark.a=x\\u000aspark.master\\u003dlocal\n");
     EXPECT_EQ(properties_text({{"spark.a", " b\\c#!:"}}), "spark.a=\\u0020b\\u005cc\\u0023\\u0021\\u003a\n");
     EXPECT_EQ(properties_text({{"spark.a", "é€😀"}}), "spark.a=\\u00e9\\u20ac\\ud83d\\ude00\n");
     EXPECT_EQ(properties_text({{"spark.a", "\xe2\x82"}}), "spark.a=\\u0082\n") << "a cut character ends with the value";
