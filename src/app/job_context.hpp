@@ -31,7 +31,8 @@ base::WallTime wall_clock();
 
 // "jr_…", drawn at random.
 std::string new_run_id();
-// Where the logs and exit statuses of a run go: beside the store.
+// Where the logs and exit statuses of all runs go, beside the store, and of one run.
+std::string runs_directory(const Config& config);
 std::string run_directory(const Config& config, const std::string& run_id);
 
 }  // namespace signalbox::app
