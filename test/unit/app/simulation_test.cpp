@@ -115,7 +115,7 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"median: 10m, ", "", "s.yaml:16: jobs[0].run_time: 'median' is missing"},
         Wrong{"max: 2h}", "max: 5m}", "s.yaml:16: jobs[0].run_time.max: expected at least the median"},
         Wrong{"sigma: 0.5", "sigma: -1", "s.yaml:16: jobs[0].run_time.sigma: expected a number from 0 to 3"},
-        Wrong{"at: 30m", "at: 3h", "s.yaml:18: outages[0].at: expected a duration from 0 to 2h"},
+        Wrong{"at: 30m", "at: 3h", "s.yaml:18: outages[0].at: expected a duration from 0s to 2h"},
         Wrong{"kind: hard", "kind: soft", "s.yaml:19: outages[1].kind: expected one of hard, gray"},
         Wrong{"fails_after: {median: 4.5m}, ", "", "s.yaml:18: outages[0]: 'fails_after' is missing"},
         Wrong{"length: 5m, kind: hard", "length: 5m, kind: hard, announced_longer: 5m",
