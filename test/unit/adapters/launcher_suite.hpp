@@ -283,8 +283,9 @@ TYPED_TEST_P(LauncherSuite, a_time_out_ends_the_command) {
 TYPED_TEST_P(LauncherSuite, words_and_variables_arrive_as_they_are_and_output_is_kept_in_its_order) {
     auto launch = this->node("");
     const std::string odd = "a b\t'c' \"d\" $(touch oops) `touch oops` \\ ; touch oops\n--é*";
-    launch.command = {"/bin/sh", "-c", "echo out; echo err >&2; printf '<%s>' \"$@\" \"$ODD\"; pwd", "name", odd,
-                      "",        "--"};
+    launch.command = {"/bin/sh", "-c",    "echo out; echo err >&2; printf '<%s>' \"$@\" \"$ODD\"; pwd",
+                      "name",    odd,     "",
+                      "--",      "[a,b]", "[]"};
     launch.environment = {{"ODD", odd}, {"SIGNALBOX_RANK", "0"}};
     this->start(launch);
     EXPECT_EQ(this->exit_of(this->ended()).code, 0);
