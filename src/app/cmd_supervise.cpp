@@ -36,6 +36,7 @@ constexpr base::Duration term_grace = 3s;
 // For what the command left behind to end after SIGKILL.
 constexpr base::Duration sweep_time_max = 2s;
 constexpr base::Duration lock_patience = 500ms;
+constexpr std::uint64_t command_line_max_bytes = 8 << 20;
 constexpr int not_executable = 126;
 constexpr const char* node_address = "SIGNALBOX_NODE_ADDRESS";
 
@@ -189,20 +190,25 @@ std::vector<pid_t> own_children() {
     return children;
 }
 
+// True if there are children, whatever they do.
+bool has_children() {
+    siginfo_t info{};
+    return ::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
 // What the command left behind, in whatever session, was given to us, and must not outlive the node. A process of
 // another node, which a run started that this command submitted, lives on.
 void end_adopted(const Options& options) {
     const auto end = mono_now() + sweep_time_max;
-    for (;;) {
+    // The kernel's list may lack some while others of it end: only a list that stays empty is believed.
+    for (int quiet = 0; quiet < 3 && has_children() && mono_now() < end; ++quiet) {
         (void)reap(-1);
-        bool left = false;
         for (const pid_t pid : own_children()) {
             const auto token = process::token_of(pid);
             if (token && *token != options.token) continue;
             ::kill(pid, SIGKILL);
-            left = true;
+            quiet = -1;
         }
-        if (!left || mono_now() >= end) return;
         ::poll(nullptr, 0, 2);
     }
 }
@@ -329,6 +335,19 @@ base::Result<int> supervise(const Options& options) {
     return 128 + (record.exit.signal != 0 ? record.exit.signal : SIGTERM);
 }
 
+// The words after the first "--" as they were given: CLI11 takes one like "[a,b]" apart.
+std::vector<std::string> words_as_given(std::vector<std::string> parsed) {
+    const auto line = base::read_file("/proc/self/cmdline", command_line_max_bytes);
+    if (!line || line->empty()) return parsed;
+    std::vector<std::string> words;
+    bool command = false;
+    for (const std::string_view word : base::split(std::string_view(*line).substr(0, line->size() - 1), '\0')) {
+        if (command) words.emplace_back(word);
+        command = command || word == "--";
+    }
+    return words.empty() ? parsed : words;
+}
+
 }  // namespace
 
 void register_supervise(CLI::App& app, int& exit_status) {
@@ -343,6 +362,7 @@ void register_supervise(CLI::App& app, int& exit_status) {
     command->add_flag("--detach", options->detach, "Go on in a session of its own, and return when the node is held");
     command->add_option("command", options->command, "The program and its arguments, after --")->required();
     command->callback([options, &exit_status] {
+        options->command = words_as_given(std::move(options->command));
         const auto status = supervise(*options);
         exit_status = status ? *status : report(status.error());
     });

@@ -77,9 +77,17 @@ class Jobs:
         assert "RESULT " in log, log[-4000:]
         return json.loads(log.split("RESULT ")[1].splitlines()[0])
 
-    def machines(self, run: dict) -> list[str]:
-        """Process ids of the JVMs that work in the run's folder."""
-        return subprocess.run(["pgrep", "-f", f"java.*{run['directory']}/"], capture_output=True, text=True).stdout.split()
+    def machines(self, run: dict) -> list[int]:
+        """Process ids of the JVMs that any node of the run started."""
+        found = []
+        for folder in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                ours = f"SIGNALBOX_RUN_ID={run['id']}".encode() in (folder / "environ").read_bytes().split(b"\0")
+                if ours and os.readlink(folder / "exe").endswith("/java"):
+                    found.append(int(folder.name))
+            except OSError:
+                pass
+        return found
 
     def secrets_on_disk(self, run: dict) -> list[str]:
         return [path.name for path in pathlib.Path(run["directory"]).iterdir() if path.name.startswith("spark-cluster") or ".conf" in path.name]

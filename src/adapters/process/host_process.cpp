@@ -6,7 +6,7 @@
 #include <dirent.h>
 #include <memory>
 #include <poll.h>
-#include <sys/pidfd.h>
+#include <sys/syscall.h>
 #include <thread>
 #include <unistd.h>
 #include <utility>
@@ -92,7 +92,8 @@ base::Status kill_with_token(const std::string& token, base::Duration timeout, p
 }
 
 std::optional<ProcessHandle> ProcessHandle::open(const ProcessIdentity& identity) {
-    const int fd = ::pidfd_open(identity.pid, 0);
+    // By number: this C library's header for it is none for C++.
+    const auto fd = static_cast<int>(::syscall(SYS_pidfd_open, identity.pid, 0));
     if (fd < 0) return std::nullopt;
     ProcessHandle handle(fd);
     if (identify(identity.pid) != identity) return std::nullopt;
@@ -105,7 +106,7 @@ ProcessHandle::~ProcessHandle() {
     if (fd_ >= 0) ::close(fd_);
 }
 
-void ProcessHandle::signal(int number) const { ::pidfd_send_signal(fd_, number, nullptr, 0); }
+void ProcessHandle::signal(int number) const { ::syscall(SYS_pidfd_send_signal, fd_, number, nullptr, 0); }
 
 bool ProcessHandle::wait_for_end(base::Duration timeout) const {
     const auto end = Clock::now() + timeout;
