@@ -93,6 +93,7 @@ class Daemon {
     std::unique_ptr<sqlite::ChannelStore> channel_store_;
     std::unique_ptr<Channels> channels_;
     std::unique_ptr<Follower> follower_;
+    std::unique_ptr<RunDriver> runs_;  // null without a provider
     std::unique_ptr<DaemonSource> source_;
     std::unique_ptr<api::Api> api_;
     std::unique_ptr<http::Server> server_;
@@ -134,12 +135,13 @@ base::Status Daemon::run() {
         return tl::unexpected<base::Error>(errors.front());
     for (const auto& error : errors) spdlog::error("{}; trying again each second", error.text());
     record("daemon-start", {{"version", SIGNALBOX_VERSION}, {"pid", ::getpid()}, {"config", config_.file}});
-    SB_TRY(const auto runs, RunDriver::start(config_));
-    source_->set_runs(runs.get());
+    SB_TRY(runs_, RunDriver::start(config_));
+    source_->set_runs(runs_.get());
     say_ready();
     wait_for_end();
     notify_manager("STOPPING=1");
     server_.reset();
+    runs_.reset();
     follower_.reset();
     channels_.reset();
     record("daemon-stop", {{"pid", ::getpid()}});
@@ -197,6 +199,7 @@ void Daemon::reload() {
     }
     config_ = std::move(*fresh);
     channels_->apply(config_.channels, config_.clusters);
+    if (runs_) runs_->configure(config_);
     for (const auto& error : follower_->apply(config_.clusters, config_.endpoints)) {
         spdlog::error("{}; trying again each second", error.text());
     }

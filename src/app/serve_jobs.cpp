@@ -56,12 +56,19 @@ void RunDriver::wake() {
     ending_.notify_all();
 }
 
-base::Result<const jobs::Job*> RunDriver::find(const std::string& job) const {
-    if (const jobs::Job* found = config_.jobs.find(job)) return found;
+void RunDriver::configure(const Config& config) {
+    const std::lock_guard guard(config_mutex_);
+    config_.jobs = config.jobs;
+}
+
+base::Result<jobs::Job> RunDriver::find(const std::string& job) {
+    const std::lock_guard guard(config_mutex_);
+    if (const jobs::Job* found = config_.jobs.find(job)) return *found;
     return base::fail(base::ErrorKind::NotFound, "there is no job '{}'", job);
 }
 
 json::array RunDriver::jobs() {
+    const std::lock_guard guard(config_mutex_);
     json::array items;
     for (const jobs::Job& job : config_.jobs.jobs) items.push_back(jobs::to_json(job, jobs::Secrets::LeftOut));
     return items;
@@ -79,10 +86,10 @@ base::Result<json::array> RunDriver::runs(const std::string& job, std::size_t li
 }
 
 base::Result<api::RunStarted> RunDriver::start_run(const api::RunRequest& request) {
-    SB_TRY(const jobs::Job* job, find(request.job));
+    SB_TRY(const jobs::Job job, find(request.job));
     const std::string id = new_run_id();
     SB_TRY(const auto submitted,
-           engine::submit_run(*store_, {*job, id, run_directory(config_, id), request.arguments, request.key},
+           engine::submit_run(*store_, {job, id, run_directory(config_, id), request.arguments, request.key},
                               wall_clock()));
     wake();
     return api::RunStarted{jobs::describe(submitted.run), submitted.created};

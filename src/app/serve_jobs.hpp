@@ -24,6 +24,9 @@ class RunDriver final : public api::JobSource {
     RunDriver(const RunDriver&) = delete;
     RunDriver& operator=(const RunDriver&) = delete;
 
+    // The jobs of a configuration that was read again, for submissions from now on. The provider and the store stay.
+    void configure(const Config& config);
+
     // For the API's threads: what is asked for is stored, and the thread is woken to do it.
     base::json::array jobs() override;
     base::Result<base::json::array> runs(const std::string& job, std::size_t limit) override;
@@ -35,9 +38,10 @@ class RunDriver final : public api::JobSource {
     explicit RunDriver(Config config) : config_(std::move(config)) {}
     void drive(struct JobContext& context);
     void wake();
-    base::Result<const jobs::Job*> find(const std::string& job) const;
+    base::Result<jobs::Job> find(const std::string& job);
 
-    const Config config_;
+    std::mutex config_mutex_;
+    Config config_;
     std::unique_ptr<sqlite::RunStore> store_;  // the API's own connection, safe from several threads
     std::mutex mutex_;
     std::condition_variable ending_;

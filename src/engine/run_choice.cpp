@@ -59,10 +59,8 @@ bool lacks_addresses_only(const jobs::Candidate& candidate) {
     return lacks;
 }
 
-// The newest entry of that kind at that time or before.
-base::Result<std::optional<ports::JournalEntry>> newest(ports::Journal& journal, ports::JournalQuery query) {
+base::Result<std::optional<ports::JournalEntry>> first_of(ports::Journal& journal, ports::JournalQuery query) {
     query.limit = 1;
-    query.newest_first = true;
     SB_TRY(auto entries, journal.read(query));
     if (entries.empty()) return std::optional<ports::JournalEntry>();
     return std::optional<ports::JournalEntry>(std::move(entries.front()));
@@ -135,18 +133,22 @@ ports::LedgerChange ledger_change(const ports::LedgerState& stored, const jobs::
 base::Result<Replayed> replay_decision(ports::Journal& journal, const std::string& job, base::WallTime at) {
     ports::JournalQuery query;
     query.subject = job;
-    query.until = at;
     query.kind = "run-decision";
-    SB_TRY(const auto recorded, newest(journal, query));
+    query.newest_first = true;
+    // Times are shown in whole milliseconds, which stand for all that they hold.
+    query.until = whole_ms(at) + std::chrono::milliseconds(1) - base::Duration(1);
+    SB_TRY(const auto recorded, first_of(journal, query));
     if (!recorded) {
         return fail(ErrorKind::NotFound, "no decision of job '{}' is recorded at {} or before", job,
                     base::format_time(at));
     }
-    query.kind = "run-decision-input";
-    query.run = recorded->run;
-    query.until = recorded->at;
-    SB_TRY(const auto input, newest(journal, query));
-    if (!input) {
+    // Its input was stored just before it, in the same transaction.
+    ports::JournalQuery before;
+    before.kind = "run-decision-input";
+    before.run = recorded->run;
+    before.after = recorded->sequence - 2;
+    SB_TRY(const auto input, first_of(journal, before));
+    if (!input || input->sequence != recorded->sequence - 1) {
         return fail(ErrorKind::NotFound, "the decision of job '{}' at {} was recorded without its input", job,
                     base::format_time(recorded->at));
     }

@@ -135,16 +135,15 @@ base::Result<jobs::Run> RunLoop::stop(const std::string& id) {
 }
 
 // Stores a step that changed something. Only after it succeeds may the step's actions be done.
-base::Status RunLoop::keep(jobs::Step& step, const ports::LedgerChange* ledger) {
+base::Status RunLoop::keep(jobs::Step& step, base::WallTime now, const ports::LedgerChange* ledger) {
     if (!step.changed) return {};
-    if (jobs::is_final(step.run.state)) return keep_final(step, ledger);
-    return store_.save(step.run, {entries_of(step), nullptr, nullptr, ledger},
+    if (jobs::is_final(step.run.state)) return keep_final(step, now, ledger);
+    return store_.save(step.run, {entries_of(step, now), nullptr, nullptr, ledger},
                        step.durable ? ports::Durability::Full : ports::Durability::Relaxed);
 }
 
 // That an attempt is final, what its end says of its place, and the attempt after it: one transaction.
-base::Status RunLoop::keep_final(jobs::Step& step, const ports::LedgerChange* ledger) {
-    const base::WallTime now = clock_();
+base::Status RunLoop::keep_final(jobs::Step& step, base::WallTime now, const ports::LedgerChange* ledger) {
     jobs::FailureFacts facts;
     jobs::RetryHistory history;
     if (jobs::is_failure(step.run.state)) {
@@ -152,7 +151,7 @@ base::Status RunLoop::keep_final(jobs::Step& step, const ports::LedgerChange* le
         SB_TRY(history, store_.retry_history(step.run.job.name, now - step.run.job.retry.budget_window));
     }
     const jobs::Conclusion conclusion = jobs::conclude(step, facts, history, now, config_.limits.rules);
-    ports::Beside beside{entries_of(step), nullptr, nullptr, ledger};
+    ports::Beside beside{entries_of(step, now), nullptr, nullptr, ledger};
     if (conclusion.outcome) beside.outcome = &*conclusion.outcome;
     if (conclusion.next) {
         const jobs::Run& next = *conclusion.next;
@@ -186,10 +185,10 @@ base::Result<jobs::FailureFacts> RunLoop::failure_facts(const jobs::Run& run) {
     return found;
 }
 
-std::vector<ports::JournalEntry> RunLoop::entries_of(const jobs::Step& step) const {
+std::vector<ports::JournalEntry> RunLoop::entries_of(const jobs::Step& step, base::WallTime now) const {
     std::vector<ports::JournalEntry> entries;
     for (const jobs::Note& note : step.notes)
-        entries.push_back({0, clock_(), note.kind, step.run.job.name, 0, step.run.id, note.data});
+        entries.push_back({0, now, note.kind, step.run.job.name, 0, step.run.id, note.data});
     return entries;
 }
 
@@ -206,8 +205,9 @@ base::Result<jobs::Run> RunLoop::drive(jobs::Run run) {
         }
         SB_TRY(const bool ours, store_.acquire(run.id, config_.owner, clock_(), config_.lease_time));
         if (!ours) return fail(ErrorKind::Conflict, "run {} is driven by another process now", run.id);
-        jobs::Step step = jobs::step(std::move(run), observation, clock_(), config_.limits);
-        SB_CHECK(keep(step));
+        const base::WallTime now = clock_();
+        jobs::Step step = jobs::step(std::move(run), observation, now, config_.limits);
+        SB_CHECK(keep(step, now));
         run = std::move(step.run);
         if (step.actions.empty() || jobs::is_final(run.state)) return run;
         const std::int64_t before = run.version;
@@ -248,8 +248,9 @@ base::Result<jobs::Run> RunLoop::launch(jobs::Run run, int rank) {
     if (!ours) return fail(ErrorKind::Conflict, "run {} is driven by another process now", run.id);
     const jobs::LaunchResult result = launch_node(run, rank);
     if (result.kind != jobs::LaunchResult::Kind::Started) trouble_ = result.text;
-    jobs::Step step = jobs::apply_launch(std::move(run), rank, result, clock_(), config_.limits.rules);
-    SB_CHECK(keep(step));
+    const base::WallTime now = clock_();
+    jobs::Step step = jobs::apply_launch(std::move(run), rank, result, now, config_.limits.rules);
+    SB_CHECK(keep(step, now));
     return std::move(step.run);
 }
 
@@ -352,7 +353,7 @@ base::Result<jobs::Run> RunLoop::wait(jobs::Run run, const std::string& reason) 
     if (run.reason == reason) return run;
     jobs::Step step{std::move(run), {}, {{"run-waits", {{"reason", reason}}}}, true, false};
     step.run.reason = reason;
-    SB_CHECK(keep(step));
+    SB_CHECK(keep(step, clock_()));
     return std::move(step.run);
 }
 
@@ -365,7 +366,7 @@ base::Result<jobs::Run> RunLoop::without_facts(jobs::Run run, const std::string&
     facts_failed_since_.erase(run.id);
     jobs::Step step = jobs::give_up(std::move(run), jobs::RunState::Error,
                                     "the provider could not be asked for its networks: " + trouble_, now);
-    SB_CHECK(keep(step));
+    SB_CHECK(keep(step, now));
     return std::move(step.run);
 }
 
@@ -391,7 +392,7 @@ base::Result<jobs::Run> RunLoop::decide_alone(jobs::Run run, std::optional<jobs:
     if (step.run.connection) around.ledger.reserve(step.run.id, step.run.connection->subnet, tokens, now);
     const ports::LedgerChange change = ledger_change(stored, around.ledger);
     if (!step.changed) SB_CHECK(store_.save_ledger(change));
-    SB_CHECK(keep(step, &change));
+    SB_CHECK(keep(step, now, &change));
     return std::move(step.run);
 }
 

@@ -89,8 +89,8 @@ class RunLoop {
 
   private:
     base::Result<jobs::Run> drive(jobs::Run run);
-    base::Status keep(jobs::Step& step, const ports::LedgerChange* ledger = nullptr);
-    base::Status keep_final(jobs::Step& step, const ports::LedgerChange* ledger);
+    base::Status keep(jobs::Step& step, base::WallTime now, const ports::LedgerChange* ledger = nullptr);
+    base::Status keep_final(jobs::Step& step, base::WallTime now, const ports::LedgerChange* ledger);
     base::Status tend_ledger();
     base::Result<jobs::FailureFacts> failure_facts(const jobs::Run& run);
     base::Result<jobs::Run> act(jobs::Run run, const std::vector<jobs::Action>& actions);
@@ -105,7 +105,7 @@ class RunLoop {
     jobs::LaunchResult launch_node(const jobs::Run& run, int rank);
     base::Status stop_strays();
     ports::NodeLaunch describe_launch(const jobs::Run& run, int rank) const;
-    std::vector<ports::JournalEntry> entries_of(const jobs::Step& step) const;
+    std::vector<ports::JournalEntry> entries_of(const jobs::Step& step, base::WallTime now) const;
 
     ports::RunStore& store_;
     ports::NetworkFacts& facts_;

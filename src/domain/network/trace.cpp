@@ -114,6 +114,10 @@ void Trace::route() {
             fmt::format("table '{}' routes {} to {}, a blackhole: nothing comes through to {}", table,
                         route_->destination.text(),
                         route_->target.empty() ? "nothing" : "'" + target_text(*route_) + "'", text()));
+        // A gateway that works would not lead there either.
+        const bool gateway = route_->kind == TargetKind::Nat || route_->kind == TargetKind::Internet ||
+                             route_->kind == TargetKind::Endpoint;
+        if (gateway && !candidates_.empty()) propose_peering(route_);
         return;
     }
     through(*route_);

@@ -40,7 +40,9 @@ void Trace::acl(FaultId id, const Place& place, bool inbound, const Range& peers
     const auto& entries = inbound ? place.acl->ingress : place.acl->egress;
     const int first = answers ? ephemeral_first : port_;
     const int last = answers ? ephemeral_last : port_;
-    const auto found = denied(entries, peers, first, last);
+    auto found = answers ? denied(entries, peers, client_port_first, client_port_last) : std::nullopt;
+    const bool some_only = answers && !found;
+    if (!found) found = denied(entries, peers, first, last);
     if (!found) return;
     const std::string& name = place.acl->acl->id;
     const std::string ports = answers ? fmt::format("{}-{}", first, last) : std::to_string(first);
@@ -55,6 +57,8 @@ void Trace::acl(FaultId id, const Place& place, bool inbound, const Range& peers
         fmt::format("Add an {} entry to network ACL '{}'{}: allow tcp {} {} {}.", direction, name,
                     found->by == nullptr ? "" : fmt::format(", with a number below {}", found->by->number), ports,
                     towards, peers.text()));
+    // The nodes themselves choose other ports; a gateway on the way may choose these.
+    if (some_only) faults_.back().severity = base::Severity::Degraded;
 }
 
 void Trace::destination() {
