@@ -77,13 +77,18 @@ base::Status kill_with_token(const std::string& token, base::Duration timeout, p
     for (;;) {
         const auto left = processes_with_token(token, except);
         if (left.empty()) return {};
+        std::vector<ProcessHandle> killed;
         for (const pid_t pid : left) {
             const auto identity = identify(pid);
             if (!identity) continue;
-            const auto handle = ProcessHandle::open(*identity);
+            auto handle = ProcessHandle::open(*identity);
             // Asked again now that the descriptor pins it: the pid may have been used again since the search.
-            if (handle && token_of(pid) == token) handle->signal(SIGKILL);
+            if (!handle || token_of(pid) != token) continue;
+            handle->signal(SIGKILL);
+            killed.push_back(std::move(*handle));
         }
+        // One that is dying has no environment any more, and would not be found again.
+        for (const ProcessHandle& handle : killed) handle.wait_for_end(end - Clock::now());
         if (Clock::now() >= end)
             return base::fail(base::ErrorKind::UnknownOutcome, "{} processes of node {} did not end (the first is {})",
                               left.size(), token, left.front());
