@@ -1,6 +1,7 @@
 // The main test of runs: many seeds with crashes, lost answers, full stores and jumping clocks; a crash at every call;
 // and each guard taken away.
 
+#include <cstdio>
 #include <cstdlib>
 #include <gtest/gtest.h>
 
@@ -98,6 +99,7 @@ TEST(Jobs, a_guard_that_is_taken_away_is_missed) {
         }
         EXPECT_NE(violation, "") << "nothing notices that the guard " << jobs::to_string(guard) << " is gone";
         fmt::print("{:28} seed {}: {}\n", jobs::to_string(guard), seed, violation.substr(0, 140));
+        std::fflush(stdout);
     }
 }
 
