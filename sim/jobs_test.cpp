@@ -49,6 +49,7 @@ TEST(Jobs, every_run_is_started_once_and_comes_to_its_end_whatever_crashes) {
         "failures of the store, {} jumps of the clock\n",
         seeds, sum.attempts, sum.retries, sum.succeeded, sum.stopped, sum.starts, sum.crashes, sum.lost_answers,
         sum.store_failures, sum.jumps);
+    EXPECT_GT(sum.starts, sum.attempts / 2) << "most attempts must get as far as a start";
     if (one_seed) return;
     for (const std::uint64_t count :
          {sum.crashes, sum.retries, sum.succeeded, sum.stopped, sum.lost_answers, sum.store_failures, sum.jumps})
