@@ -59,6 +59,7 @@ TEST(Attempts, a_cycle_of_retries_is_bounded_by_attempts_and_budget) {
         run = running_run(1);
         run.job.retry.attempts_max = 20;
         run.id = end.next->id;
+        run.nodes[0].token = node_token(run, 0);
         run.attempt = end.next->attempt;
     }
     EXPECT_EQ(attempts, 11) << "ten retries within the window, by the budget";
@@ -87,7 +88,7 @@ TEST(Attempts, a_stop_after_the_failure_and_before_the_end_prevents_the_retry) {
     Step end = next(asked.run, std::vector{failed_process(run, 0), process_of(run, 1, false)}, t0 + 3s);
     ASSERT_EQ(end.run.state, RunState::Failed);
     EXPECT_FALSE(conclude(end, {}, {1, 0}, t0 + 3s).next);
-    EXPECT_THAT(end.run.retry_reason, HasSubstr("asked to stop"));
+    EXPECT_THAT(end.run.retry_reason, HasSubstr("a stop was requested"));
 }
 
 TEST(Attempts, a_retry_waits_for_its_backoff_and_expires_by_its_own_queue_time) {
