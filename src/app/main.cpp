@@ -9,6 +9,7 @@
 #include "app/cmd_journal.hpp"
 #include "app/cmd_lab.hpp"
 #include "app/cmd_measure.hpp"
+#include "app/cmd_network.hpp"
 #include "app/cmd_serve.hpp"
 #include "app/cmd_supervise.hpp"
 #include "app/cmd_table.hpp"
@@ -32,6 +33,7 @@ int main(int argc, char** argv) {
     register_journal(app, exit_status);
     register_measure(app, exit_status);
     register_job(app, exit_status);
+    register_network(app, exit_status);
     register_supervise(app, exit_status);
     register_table(app, exit_status);
     register_lab(app, exit_status);

@@ -20,7 +20,11 @@
 
 namespace signalbox::network {
 
-// Answers come back to any port that the client's side may have chosen: a NAT gateway takes these.
+// Answers come back to the port that the client's side chose: Linux chooses among these (ip-sysctl:
+// ip_local_port_range), so that none of them may be denied, …
+inline constexpr int client_port_first = 32768;
+inline constexpr int client_port_last = 60999;
+// … and others, NAT gateways among them, among these (VPC user guide, network ACLs): one denied is a degradation.
 inline constexpr int ephemeral_first = 1024;
 inline constexpr int ephemeral_last = 65535;
 

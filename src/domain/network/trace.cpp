@@ -78,7 +78,7 @@ void Trace::resolve() {
         far_ = index_.place_at(far_network_, address_);
         // The peering ends at its network; where the address really lies is told by the fault.
     }
-    if (far_ != nullptr) interface_ = index_.interface_at(far_->subnet->id, address_);
+    if (far_ != nullptr) interface_ = far_->interface_at(address_);
 }
 
 // No route says where the address lies: the only network that has it, ours before others.
@@ -114,6 +114,10 @@ void Trace::route() {
             fmt::format("table '{}' routes {} to {}, a blackhole: nothing comes through to {}", table,
                         route_->destination.text(),
                         route_->target.empty() ? "nothing" : "'" + target_text(*route_) + "'", text()));
+        // A gateway that works would not lead there either.
+        const bool gateway = route_->kind == TargetKind::Nat || route_->kind == TargetKind::Internet ||
+                             route_->kind == TargetKind::Endpoint;
+        if (gateway && !candidates_.empty()) propose_peering(route_);
         return;
     }
     through(*route_);

@@ -75,6 +75,47 @@ TEST(LabFile, a_route_to_what_does_not_exist_is_refused) {
                 HasSubstr("expected nat:NAME"));
 }
 
+TEST(LabFile, a_network_without_a_network_acl_has_a_default_one_that_lets_everything_pass) {
+    const auto spec = parse("");
+    ASSERT_TRUE(spec) << spec.error().text();
+    const AclSpec& acl = spec->network_acls.front();
+    EXPECT_EQ(acl.name, "main-default");
+    EXPECT_TRUE(acl.is_default && acl.ingress.front().allow && acl.egress.front().allow);
+    EXPECT_EQ(acl.ingress.front().range.text(), "0.0.0.0/0");
+}
+
+TEST(LabFile, entries_of_a_network_acl_are_read_in_the_order_of_their_numbers) {
+    const auto spec = parse(R"(
+network_acls:
+  - name: tight
+    subnets: [data-a]
+    ingress:
+      - {number: 200, action: deny, source: 0.0.0.0/0}
+      - {number: 100, action: allow, protocol: tcp, port: 3306, source: 10.0.0.0/8}
+)");
+    ASSERT_TRUE(spec) << spec.error().text();
+    const AclSpec& acl = *find_named(spec->network_acls, std::string("tight"));
+    ASSERT_EQ(acl.ingress.size(), 2u);
+    EXPECT_EQ(acl.ingress[0].number, 100);
+    EXPECT_EQ(acl.ingress[0].port_to, 3306);
+    EXPECT_FALSE(acl.ingress[1].allow);
+    EXPECT_TRUE(acl.egress.empty()) << "nothing leaves";
+}
+
+TEST(LabFile, a_network_acl_that_contradicts_itself_or_another_is_refused) {
+    EXPECT_THAT(faults(R"(
+network_acls:
+  - name: one
+    default: true
+    subnets: [data-a, nowhere]
+    ingress: [{number: 1, source: 10.0.0.0/8}, {number: 1, source: 0.0.0.0/0}, {action: deny, source: 10.0.0.1/8}]
+  - {name: two, default: true, subnets: [data-a], egress: [{number: 40000, destination: 0.0.0.0/0}]}
+)"),
+                AllOf(HasSubstr("'nowhere'"), HasSubstr("1 stands twice"), HasSubstr("needs a number"),
+                      HasSubstr("no bits behind the prefix"), HasSubstr("already the default network ACL"),
+                      HasSubstr("subnet 'data-a' has network ACL 'one' already"), HasSubstr("lab.yaml:13")));
+}
+
 TEST(LabFile, a_password_never_shows_in_a_fault) {
     const auto text = faults(R"(
 clusters:

@@ -365,6 +365,19 @@ TEST(Reach, the_lowest_number_decides_wherever_it_stands_and_what_no_entry_match
                 ElementsAre("source-acl-denied"));
 }
 
+TEST(Reach, a_denied_port_that_nodes_never_choose_for_answers_is_a_degradation) {
+    Facts facts = healthy_pair();
+    auto& ingress = the(facts.network_acls, "acl-a").ingress;
+    ingress.push_back({50, false, "tcp", 3306, 3306, everywhere()});
+    const Reach found = reach(Index(facts), from_a, address("10.0.2.9"), 3306);
+    EXPECT_TRUE(found.reachable);
+    ASSERT_THAT(names_of(found.faults), ElementsAre("source-return-acl-denied"));
+    EXPECT_EQ(found.faults[0].severity, base::Severity::Degraded);
+    EXPECT_THAT(found.faults[0].message, HasSubstr("port 3306 from 10.0.2.9: by inbound entry 50"));
+    ingress.back().port_to = 60999;
+    EXPECT_FALSE(reach(Index(facts), from_a, address("10.0.2.9"), 3306).reachable);
+}
+
 TEST(Check, the_fault_names_the_source_and_is_not_softened_by_an_endpoint) {
     Facts facts = healthy_pair();
     facts.endpoints = {{"store", "main", "gateway", "store", "available", {"rt-a"}, {}}};
