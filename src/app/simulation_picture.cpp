@@ -73,7 +73,8 @@ void panel(Canvas& canvas, const SimulationMetric& metric, const std::vector<Sim
         const auto value = metric.value(results[i].all);
         canvas.text("ink", x + label_width - 8, top + 12, results[i].strategy.name, true);
         canvas.bar("track", x + label_width, top, bar_max);
-        if (value) canvas.bar(colour_of(results[i]), x + label_width, top, std::max(bar_max * *value / full, 1.0));
+        if (value && *value > 0)
+            canvas.bar(colour_of(results[i]), x + label_width, top, std::max(bar_max * *value / full, 1.0));
         canvas.text("ink", x + panel_width, top + 12, metric_text(metric, value), true);
     }
 }

@@ -111,7 +111,8 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"[via-b, via-a]", "[via-b, via-c]", "s.yaml:12: jobs[0].connections: there is no connection 'via-c'"},
         Wrong{"[via-b, via-a]", "[via-b, via-b]", "s.yaml:12: jobs[0].connections: 'via-b' stands twice"},
         Wrong{"attempts: 3", "attempts: 0", "s.yaml:14: jobs[0].retry.attempts: expected a whole number from 1 to 20"},
-        Wrong{"backoff: 20s", "backoff: 6m", "expected at least the backoff"},
+        Wrong{"backoff: 20s", "backoff: 6m, backoff_max: 5m",
+              "s.yaml:14: jobs[0].retry.backoff_max: expected at least the backoff, 6m"},
         Wrong{"median: 10m, ", "", "s.yaml:16: jobs[0].run_time: 'median' is missing"},
         Wrong{"max: 2h}", "max: 5m}", "s.yaml:16: jobs[0].run_time.max: expected at least the median"},
         Wrong{"sigma: 0.5", "sigma: -1", "s.yaml:16: jobs[0].run_time.sigma: expected a number from 0 to 3"},
@@ -191,7 +192,7 @@ TEST(SimulationOutput, the_table_never_rounds_a_share_up_to_whole) {
 
 TEST(SimulationPicture, has_a_panel_for_each_metric_that_is_known_and_escapes_texts) {
     const std::string svg = simulation_svg(report_by_hand());
-    EXPECT_THAT(svg, AllOf(HasSubstr("success at the first attempt"), HasSubstr("two strategies &amp; &lt;no&gt; more"),
+    EXPECT_THAT(svg, AllOf(HasSubstr("first-attempt success"), HasSubstr("two strategies &amp; &lt;no&gt; more"),
                            HasSubstr("prefers-color-scheme: dark"), HasSubstr("99.9 %")));
     EXPECT_THAT(svg, Not(HasSubstr("in outages</text>"))) << "nothing is known of it";
 }
