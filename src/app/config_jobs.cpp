@@ -152,27 +152,6 @@ jobs::RetryRule read_rule(yaml::Reader& reader) {
     return rule;
 }
 
-jobs::RetryPolicy read_retry(yaml::Reader& job) {
-    jobs::RetryPolicy policy;
-    auto reader = job.mapping("retry");
-    if (!reader) return policy;
-    policy.attempts_max = static_cast<int>(reader->integer("attempts", 1, attempts_max).value_or(policy.attempts_max));
-    policy.backoff_base = reader->duration("backoff", 0s, 24h).value_or(policy.backoff_base);
-    policy.backoff_max =
-        reader->duration("backoff_max", 0s, 24h).value_or(std::max(policy.backoff_base, policy.backoff_max));
-    if (policy.backoff_max < policy.backoff_base)
-        reader->fault("backoff_max", fmt::format("expected at least the backoff, {}, found {}",
-                                                 base::format_duration(policy.backoff_base),
-                                                 base::format_duration(policy.backoff_max)));
-    policy.budget_min = static_cast<int>(reader->integer("budget", 0, 100'000).value_or(policy.budget_min));
-    policy.budget_ratio = reader->number("budget_ratio", 0, attempts_max).value_or(policy.budget_ratio);
-    policy.budget_window = reader->duration("budget_window", 1min, 7 * 24h).value_or(policy.budget_window);
-    for (yaml::Reader& rule : reader->list("rules")) policy.rules.push_back(read_rule(rule));
-    policy.otherwise = read_class(*reader, "otherwise").value_or(policy.otherwise);
-    reader->finish();
-    return policy;
-}
-
 void read_strategy(yaml::Reader& reader, jobs::Job& job) {
     const auto word = reader.word("strategy", {"resilient", "ordered", "random", "capacity", "program"});
     if (word) job.strategy = jobs::parse_strategy(*word).value_or(job.strategy);
@@ -250,6 +229,27 @@ std::optional<LabProvider> read_provider(yaml::Reader& root, const std::string& 
 }
 
 }  // namespace
+
+jobs::RetryPolicy read_retry(yaml::Reader& job) {
+    jobs::RetryPolicy policy;
+    auto reader = job.mapping("retry");
+    if (!reader) return policy;
+    policy.attempts_max = static_cast<int>(reader->integer("attempts", 1, attempts_max).value_or(policy.attempts_max));
+    policy.backoff_base = reader->duration("backoff", 0s, 24h).value_or(policy.backoff_base);
+    policy.backoff_max =
+        reader->duration("backoff_max", 0s, 24h).value_or(std::max(policy.backoff_base, policy.backoff_max));
+    if (policy.backoff_max < policy.backoff_base)
+        reader->fault("backoff_max", fmt::format("expected at least the backoff, {}, found {}",
+                                                 base::format_duration(policy.backoff_base),
+                                                 base::format_duration(policy.backoff_max)));
+    policy.budget_min = static_cast<int>(reader->integer("budget", 0, 100'000).value_or(policy.budget_min));
+    policy.budget_ratio = reader->number("budget_ratio", 0, attempts_max).value_or(policy.budget_ratio);
+    policy.budget_window = reader->duration("budget_window", 1min, 7 * 24h).value_or(policy.budget_window);
+    for (yaml::Reader& rule : reader->list("rules")) policy.rules.push_back(read_rule(rule));
+    policy.otherwise = read_class(*reader, "otherwise").value_or(policy.otherwise);
+    reader->finish();
+    return policy;
+}
 
 const jobs::Job* JobsConfig::find(const std::string& name) const {
     for (const jobs::Job& job : jobs)

@@ -26,4 +26,7 @@ struct JobsConfig {
 // endpoints and clusters that can be named as data sources, with their addresses.
 JobsConfig read_jobs(yaml::Reader& root, const std::string& config_file, const std::vector<jobs::Source>& sources);
 
+// A job's key `retry`; its defaults where it is missing.
+jobs::RetryPolicy read_retry(yaml::Reader& job);
+
 }  // namespace signalbox::app

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <set>
 
-#include "adapters/yaml/document.hpp"
+#include "app/config_jobs.hpp"
 
 namespace signalbox::app {
 namespace {
@@ -101,21 +101,6 @@ std::vector<jobs::Connection> read_connections(yaml::Reader& root, const SimScen
     return connections;
 }
 
-void read_retry(yaml::Reader& parent, jobs::RetryPolicy& retry) {
-    auto reader = parent.mapping("retry");
-    if (!reader) return;
-    retry.attempts_max = static_cast<int>(reader->integer("attempts", 1, 20).value_or(retry.attempts_max));
-    retry.backoff_base = reader->duration("backoff", 0s, 24h).value_or(retry.backoff_base);
-    retry.backoff_max = reader->duration("backoff_max", 0s, 24h).value_or(retry.backoff_max);
-    retry.budget_min = static_cast<int>(reader->integer("budget_min", 0, 1'000'000).value_or(retry.budget_min));
-    retry.budget_ratio = reader->number("budget_ratio", 0, 20).value_or(retry.budget_ratio);
-    retry.budget_window = reader->duration("budget_window", 1s, 7 * 24h).value_or(retry.budget_window);
-    const auto otherwise = reader->word("otherwise", {"transient", "connection", "zone", "permanent"});
-    if (otherwise) retry.otherwise = jobs::parse_retry_class(*otherwise).value_or(retry.otherwise);
-    if (retry.backoff_max < retry.backoff_base) reader->fault("backoff_max", "expected at least the backoff");
-    reader->finish();
-}
-
 void read_arrivals(yaml::Reader& reader, const SimScenario& scenario, SimJob& job) {
     for (const std::string& text : reader.texts("runs_per_hour")) {
         const auto rate = base::parse_double(text);
@@ -185,7 +170,7 @@ SimJob read_job(yaml::Reader& reader, const SimScenario& scenario, const std::ve
     job.queue_time_max = reader.duration("queue_time", 0s, 7 * 24h).value_or(job.queue_time_max);
     job.full_size_wait = reader.duration("full_size_wait", 0s, 24h).value_or(job.full_size_wait);
     job.low_risk = reader.boolean("low_risk").value_or(false);
-    read_retry(reader, job.retry);
+    job.retry = read_retry(reader);
     read_arrivals(reader, scenario, result);
     if (!reader.has("run_time")) reader.need_text("run_time");
     read_spread(reader, "run_time", result.run_time);
