@@ -140,8 +140,8 @@ Names Walker::by_route(const Route& route) const {
         if (peering == nullptr || peering->state != "active" || !lists(peering->networks, from.network))
             return {"source-peering-broken"};
         const std::string other = peering->networks[0] == from.network ? peering->networks[1] : peering->networks[0];
-        if (by_id(facts.networks, other) == nullptr) return leaves(nullptr, nullptr);
         const Subnet* far = subnet_at(other, packet.destination);
+        if (far == nullptr && by_id(facts.networks, other) == nullptr) return beyond(route);  // nothing is known of it
         return far == nullptr ? Names{"source-not-transitive", "destination-no-subnet"} : arrives(*far);
     }
     const auto known = networks_with(facts, packet.destination);
@@ -220,7 +220,8 @@ Names Walker::arrives(const Subnet& far) const {
     if (apart) {
         if (far.state != "available") return {"destination-unavailable"};
         const Network* network = by_id(facts.networks, far.network);
-        if (far.network != from.network && network->state != "available") return {"destination-unavailable"};
+        if (far.network != from.network && network != nullptr && network->state != "available")
+            return {"destination-unavailable"};
         if (!acl_passes(facts, far, true, packet.source, packet.port)) return {"destination-acl-denied"};
     }
     const Interface* holder = nullptr;
