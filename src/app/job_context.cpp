@@ -32,24 +32,25 @@ std::string run_directory(const Config& config, const std::string& run_id) {
     return runs_directory(config) + "/" + run_id;
 }
 
+std::unique_ptr<ports::NetworkFacts> open_facts(const JobsConfig& jobs) {
+    if (jobs.lab) return std::make_unique<netfacts::LabFacts>(jobs.lab->socket);
+    if (!jobs.host) return nullptr;
+    if (jobs.host->facts.empty()) return std::make_unique<netfacts::HostFacts>();
+    return std::make_unique<netfacts::FileFacts>(jobs.host->facts);
+}
+
 namespace {
 
-void open_provider(const Config& config, JobContext& context) {
+std::unique_ptr<ports::RunLauncher> open_launcher(const Config& config) {
     std::error_code ignored;
     const std::string program = std::filesystem::read_symlink("/proc/self/exe", ignored).string();
     std::unique_ptr<ports::RunLauncher> nodes;
     if (config.jobs.lab) {
-        context.facts = std::make_unique<netfacts::LabFacts>(config.jobs.lab->socket);
         nodes = std::make_unique<process::LabLauncher>(config.jobs.lab->socket, program);
     } else {
-        if (const std::string& file = config.jobs.host->facts; file.empty()) {
-            context.facts = std::make_unique<netfacts::HostFacts>();
-        } else {
-            context.facts = std::make_unique<netfacts::FileFacts>(file);
-        }
         nodes = std::make_unique<process::HostLauncher>(process::HostLauncherOptions{program, runs_directory(config)});
     }
-    context.launcher = std::make_unique<spark::SparkLauncher>(std::move(nodes), program);
+    return std::make_unique<spark::SparkLauncher>(std::move(nodes), program);
 }
 
 }  // namespace
@@ -65,7 +66,8 @@ base::Result<std::unique_ptr<JobContext>> open_jobs(Config config) {
     SB_TRY(auto database, sqlite::Database::open(config.store));
     SB_TRY(context->journal, sqlite::JournalStore::open(database));
     SB_TRY(context->store, sqlite::RunStore::open(std::move(database)));
-    open_provider(config, *context);
+    context->facts = open_facts(config.jobs);
+    context->launcher = open_launcher(config);
     context->files = std::make_unique<process::RunFiles>();
     const auto folder = std::filesystem::absolute(config.file).parent_path();
     context->program = std::make_unique<process::StrategyProgram>(folder.string());

@@ -27,6 +27,9 @@ struct JobContext {
 // Opens the store. Errors: the store's; NotSupported if the configuration has no provider.
 base::Result<std::unique_ptr<JobContext>> open_jobs(Config config);
 
+// What the provider says of its networks; null if there is no provider.
+std::unique_ptr<ports::NetworkFacts> open_facts(const JobsConfig& jobs);
+
 base::WallTime wall_clock();
 
 // "jr_…", drawn at random.

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "adapters/process/host_spawn.hpp"
+#include "adapters/process/node_command.hpp"
 #include "base/text.hpp"
 
 namespace signalbox::process {
@@ -47,36 +48,12 @@ std::optional<Place> place_of(const std::string& id) {
     return Place{id.substr(0, slash), static_cast<int>(*rank)};
 }
 
-bool has_nul(const std::string& text) { return text.find('\0') != std::string::npos; }
-
-// What can't ever be launched, whoever tries; empty if nothing is wrong.
+// What can never be launched; empty if nothing is wrong.
 std::string invalid(const ports::NodeLaunch& node) {
-    if (node.token.empty() || node.rank < 0) return "a node needs a token and a rank";
-    if (node.command.empty() || node.command.front().empty()) return "there is no command";
-    if (has_nul(node.token) || has_nul(node.directory) ||
-        std::any_of(node.command.begin(), node.command.end(), has_nul))
-        return "the command has a NUL byte in it";
-    for (const auto& [key, value] : node.environment) {
-        if (key.empty() || key.find('=') != std::string::npos || has_nul(key) || has_nul(value))
-            return fmt::format("'{}' can't be a variable of the environment", key);
-    }
+    if (std::string why = invalid_launch(node); !why.empty()) return why;
     std::error_code ignored;
-    if (!fs::is_directory(node.directory, ignored))
-        return fmt::format("the directory {} in which the command should run does not exist", node.directory);
-    return {};
-}
-
-std::vector<std::string> supervised(const std::string& program, const ports::NodeLaunch& node) {
-    std::vector<std::string> command = {
-        program,   "supervise", "--detach", "--directory", node.run_directory, "--rank", std::to_string(node.rank),
-        "--token", node.token};
-    if (node.timeout > base::Duration::zero()) {
-        command.emplace_back("--timeout");
-        command.push_back(base::format_duration(node.timeout));
-    }
-    command.emplace_back("--");
-    command.insert(command.end(), node.command.begin(), node.command.end());
-    return command;
+    if (fs::is_directory(node.directory, ignored)) return {};
+    return fmt::format("the directory {} in which the command should run does not exist", node.directory);
 }
 
 // Later ones win; each name once.
@@ -181,7 +158,8 @@ jobs::LaunchResult HostLauncher::launch(const ports::NodeLaunch& node) {
     };
     if (auto result = known()) return std::move(*result);
     const SpawnResult spawned = spawn_detached(
-        {supervised(options_.program, node), environment_of(node, options_.address), node.directory}, launch_timeout);
+        {supervised(options_.program, node, {"--detach"}), environment_of(node, options_.address), node.directory},
+        launch_timeout);
     if (auto result = known()) return std::move(*result);
     switch (spawned.kind) {
         case SpawnResult::Kind::Detached:

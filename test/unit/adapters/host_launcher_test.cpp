@@ -135,7 +135,7 @@ TEST_F(Host, a_damaged_pid_file_hides_no_running_node) {
 TEST_F(Host, a_folder_that_was_removed_is_unknown_while_its_processes_run) {
     start(node("exec sleep 60"));
     const pid_t supervisor = record().identity.pid;
-    std::filesystem::remove_all(folder_);
+    std::filesystem::rename(folder_, folder_ + ".away");
     const auto listed = launcher_->list(run_);
     ASSERT_FALSE(listed);
     EXPECT_THAT(listed.error().text(), HasSubstr("folder is gone"));
