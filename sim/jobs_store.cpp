@@ -34,7 +34,11 @@ base::Result<ports::Inserted> JobStore::insert(const Run& run, const std::vector
 void JobStore::judge(const Run& before, const Run& after, const ports::Beside& beside) {
     const auto say = [&](const char* what) { note(fmt::format("{}: {}", after.id, what)); };
     if (jobs::is_final(before.state)) say("what is final has moved");
-    if (before.state != after.state && !jobs::allowed(before.state, after.state)) say("no such transition");
+    // One step can stop a run and find that nothing of it is left.
+    const bool by_stopping =
+        jobs::allowed(before.state, RunState::Stopping) && jobs::allowed(RunState::Stopping, after.state);
+    if (before.state != after.state && !jobs::allowed(before.state, after.state) && !by_stopping)
+        say("no such transition");
     if (before.outcome && after.outcome != before.outcome) say("the outcome has changed");
     if (before.state == RunState::Waiting && before.stop_requested && after.state == RunState::Starting)
         say("it was started although it was asked to stop");

@@ -1,6 +1,7 @@
 // The main test of runs: many seeds with crashes, lost answers, full stores and jumping clocks; a crash at every call;
 // and each guard taken away.
 
+#include <cstdio>
 #include <cstdlib>
 #include <gtest/gtest.h>
 
@@ -48,6 +49,7 @@ TEST(Jobs, every_run_is_started_once_and_comes_to_its_end_whatever_crashes) {
         "failures of the store, {} jumps of the clock\n",
         seeds, sum.attempts, sum.retries, sum.succeeded, sum.stopped, sum.starts, sum.crashes, sum.lost_answers,
         sum.store_failures, sum.jumps);
+    EXPECT_GT(sum.starts, sum.attempts / 2) << "most attempts must get as far as a start";
     if (one_seed) return;
     for (const std::uint64_t count :
          {sum.crashes, sum.retries, sum.succeeded, sum.stopped, sum.lost_answers, sum.store_failures, sum.jumps})
@@ -98,6 +100,7 @@ TEST(Jobs, a_guard_that_is_taken_away_is_missed) {
         }
         EXPECT_NE(violation, "") << "nothing notices that the guard " << jobs::to_string(guard) << " is gone";
         fmt::print("{:28} seed {}: {}\n", jobs::to_string(guard), seed, violation.substr(0, 140));
+        std::fflush(stdout);
     }
 }
 

@@ -174,7 +174,10 @@ base::Result<network::Facts> World::read(WallTime now, Duration) {
     network::Facts facts;
     facts.read_at = now;
     facts.networks.push_back({"main", *network::parse_range("10.0.0.0/16"), "available"});
-    facts.security_groups.push_back({"default", "main", {{"all", 0, 65535, "default", {}}}, {}});
+    facts.security_groups.push_back({"default",
+                                     "main",
+                                     {{"all", 0, 65535, "default", {}}},
+                                     {{"all", 0, 65535, "", *network::parse_range("0.0.0.0/0")}}});
     for (int zone = 0; zone < zone_count; ++zone) {
         const std::string name = zone_name(zone);
         facts.zones.push_back({name, "available"});

@@ -105,7 +105,7 @@ base::Result<LingerMemory> LingerMemory::parse(const json::value& value) {
     SB_CHECK(fields.status());
     LingerMemory memory;
     for (const auto& member : *subnets) {
-        Fields subnet(*subnets, "memory of lingering interfaces");
+        Fields subnet(fields.value("subnets"), "memory of lingering interfaces");
         const std::string name(member.key());
         for (const json::value& element : subnet.array(name.c_str())) {
             Fields sample(element, "time that an interface lingered");

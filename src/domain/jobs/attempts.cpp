@@ -30,13 +30,6 @@ Run next_attempt(const Run& run, const RetryPlan& plan, base::WallTime now) {
     return next;
 }
 
-bool is_retried(const Run& run, const Rules& rules) {
-    const bool final_kind = is_failure(run.state) || !rules.on(Guard::FailuresOnly);
-    const bool wanted = !run.stop_requested || !rules.on(Guard::StoppedNotRetried);
-    const bool first_time = run.next.empty() || !rules.on(Guard::NextOnce);
-    return final_kind && wanted && first_time;
-}
-
 }  // namespace
 
 bool is_failure(RunState state) {
@@ -55,17 +48,14 @@ Conclusion conclude(Step& step, const FailureFacts& facts, const RetryHistory& h
         run.verdict = classify(run, facts);
         if (conclusion.outcome) conclusion.outcome->failure = run.verdict->retry;
     }
-    if (is_retried(run, rules)) {
-        const Verdict verdict = run.verdict.value_or(Verdict{RetryClass::Transient, "no failure"});
-        const RetryPlan plan = plan_retry(run, verdict, history, now);
-        run.retry_reason = plan.reason;
-        if (plan.again) {
-            run.verdict = verdict;
-            conclusion.next = next_attempt(run, plan, now);
-            run.next = conclusion.next->id;
-        }
-    } else if (is_failure(run.state) && run.stop_requested) {
-        run.retry_reason = "it was asked to stop: not tried again";
+    const Verdict verdict = run.verdict.value_or(Verdict{RetryClass::Transient, "it did not fail"});
+    RetryPlan plan;
+    if (run.next.empty() || !rules.on(Guard::NextOnce)) plan = plan_retry(run, verdict, history, now, rules);
+    if (is_failure(run.state)) run.retry_reason = plan.reason;
+    if (plan.again) {
+        run.verdict = verdict;
+        conclusion.next = next_attempt(run, plan, now);
+        run.next = conclusion.next->id;
     }
     if (run.verdict) {
         step.notes.push_back({"run-verdict",

@@ -190,12 +190,14 @@ Verdict classify(const Run& run, const FailureFacts& facts) {
                                                    : "a failure that no rule knows"};
 }
 
-RetryPlan plan_retry(const Run& run, const Verdict& verdict, const RetryHistory& history, base::WallTime now) {
+RetryPlan plan_retry(const Run& run, const Verdict& verdict, const RetryHistory& history, base::WallTime now,
+                     Rules rules) {
     const RetryPolicy& policy = run.job.retry;
     const RunState state = run.outcome.value_or(run.state);
-    if (state != RunState::Failed && state != RunState::Error && state != RunState::Timeout)
+    const bool failed = state == RunState::Failed || state == RunState::Error || state == RunState::Timeout;
+    if (!failed && rules.on(Guard::FailuresOnly))
         return {false, {}, fmt::format("no retry after {}", to_string(state))};
-    if (run.stop_requested) return {false, {}, "no retry: a stop was requested"};
+    if (run.stop_requested && rules.on(Guard::StoppedNotRetried)) return {false, {}, "no retry: a stop was requested"};
     if (verdict.retry == RetryClass::Permanent) return {false, {}, "no retry: " + verdict.reason};
     if (run.attempt + 1 >= policy.attempts_max)
         return {false, {}, fmt::format("no retry: attempt {} of at most {}", run.attempt + 1, policy.attempts_max)};

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/time.hpp"
+#include "domain/jobs/rules.hpp"
 #include "domain/jobs/run.hpp"
 
 namespace signalbox::jobs {
@@ -59,6 +60,7 @@ struct RetryPlan {
     std::string reason;           // why, or why not
 };
 // Attempts count from 0. The jitter is a function of the run's id and attempt.
-RetryPlan plan_retry(const Run& run, const Verdict& verdict, const RetryHistory& history, base::WallTime now);
+RetryPlan plan_retry(const Run& run, const Verdict& verdict, const RetryHistory& history, base::WallTime now,
+                     Rules rules = {});
 
 }  // namespace signalbox::jobs

@@ -35,7 +35,7 @@ TEST(Attempts, a_failure_makes_the_next_attempt_which_knows_where_the_last_one_f
 }
 
 TEST(Attempts, the_last_attempt_and_a_permanent_failure_are_not_tried_again) {
-    Run run = running_run(1);
+    jobs::Run run = running_run(1);
     run.attempt = 2;
     Step last = ended(run, 7);
     EXPECT_FALSE(conclude(last, {}, {1, 2}, t0).next);
@@ -47,7 +47,7 @@ TEST(Attempts, the_last_attempt_and_a_permanent_failure_are_not_tried_again) {
 }
 
 TEST(Attempts, a_cycle_of_retries_is_bounded_by_attempts_and_budget) {
-    Run run = running_run(1);
+    jobs::Run run = running_run(1);
     run.job.retry.attempts_max = 20;
     int attempts = 1;
     for (int retries = 0; attempts < 100; ++retries, ++attempts) {
@@ -59,13 +59,14 @@ TEST(Attempts, a_cycle_of_retries_is_bounded_by_attempts_and_budget) {
         run = running_run(1);
         run.job.retry.attempts_max = 20;
         run.id = end.next->id;
+        run.nodes[0].token = node_token(run, 0);
         run.attempt = end.next->attempt;
     }
     EXPECT_EQ(attempts, 11) << "ten retries within the window, by the budget";
 }
 
 TEST(Attempts, a_success_speaks_for_its_place_and_a_stop_says_nothing) {
-    Run run = running_run(1);
+    jobs::Run run = running_run(1);
     Step good = next(run, std::vector{process_of(run, 0, false)}, t0 + 1min);
     const Conclusion success = conclude(good, {}, {}, t0 + 1min);
     ASSERT_TRUE(success.outcome);
@@ -79,7 +80,7 @@ TEST(Attempts, a_success_speaks_for_its_place_and_a_stop_says_nothing) {
 }
 
 TEST(Attempts, a_stop_after_the_failure_and_before_the_end_prevents_the_retry) {
-    Run run = running_run(2);
+    jobs::Run run = running_run(2);
     Step failing = next(run, std::vector{failed_process(run, 0), process_of(run, 1)}, t0 + 1s);
     ASSERT_EQ(failing.run.outcome, RunState::Failed);
     ASSERT_FALSE(is_final(failing.run.state));
@@ -87,11 +88,11 @@ TEST(Attempts, a_stop_after_the_failure_and_before_the_end_prevents_the_retry) {
     Step end = next(asked.run, std::vector{failed_process(run, 0), process_of(run, 1, false)}, t0 + 3s);
     ASSERT_EQ(end.run.state, RunState::Failed);
     EXPECT_FALSE(conclude(end, {}, {1, 0}, t0 + 3s).next);
-    EXPECT_THAT(end.run.retry_reason, HasSubstr("asked to stop"));
+    EXPECT_THAT(end.run.retry_reason, HasSubstr("a stop was requested"));
 }
 
 TEST(Attempts, a_retry_waits_for_its_backoff_and_expires_by_its_own_queue_time) {
-    Run run = waiting_run();
+    jobs::Run run = waiting_run();
     run.not_before = t0 + 20s;
     EXPECT_TRUE(next(run, std::nullopt, t0 + 19s).actions.empty());
     EXPECT_TRUE(has(next(run, std::nullopt, t0 + 20s), Action::Kind::Decide));
@@ -123,7 +124,7 @@ TEST(Attempts, a_run_that_lacks_only_addresses_that_others_hold_waits) {
 }
 
 TEST(Attempts, attempts_survive_the_store_unchanged_and_older_records_are_read) {
-    Run run = waiting_run();
+    jobs::Run run = waiting_run();
     run.attempt = 1;
     run.previous = "jr_before";
     run.next = "jr_after";

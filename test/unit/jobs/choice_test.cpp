@@ -22,7 +22,10 @@ network::Facts facts_with(std::uint64_t free_addresses, base::WallTime read_at =
     network::RouteTable table{"out", "main", true, {}, {}};
     table.routes.push_back({*network::parse_range("0.0.0.0/0"), network::TargetKind::Nat, "nat-a", false});
     facts.route_tables.push_back(table);
-    facts.security_groups.push_back({"default", "main", {{"all", 0, 65535, "default", {}}}, {}});
+    facts.security_groups.push_back({"default",
+                                     "main",
+                                     {{"all", 0, 65535, "default", {}}},
+                                     {{"all", 0, 65535, "", *network::parse_range("0.0.0.0/0")}}});
     return facts;
 }
 

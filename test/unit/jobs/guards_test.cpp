@@ -62,10 +62,7 @@ const std::map<Guard, std::function<bool(Rules)>> scenarios = {
          return has(next(run, Processes{}, t0 + 1s, rules), Kind::Launch);
      }},
     {Guard::StartedOnce,
-     [](Rules rules) {
-         Run run = next(running_run(1), Processes{}, t0 + 1s, rules).run;
-         return run.nodes[0].stage == NodeStage::Planned || has(next(run, Processes{}, t0 + 2s, rules), Kind::Launch);
-     }},
+     [](Rules rules) { return has(next(running_run(1), Processes{}, t0 + 1s, rules), Kind::Launch); }},
     {Guard::MissingGrace,
      [](Rules rules) { return next(running_run(1), Processes{}, t0 + 1s, rules).run.outcome.has_value(); }},
     {Guard::OutcomeOnce,
@@ -91,9 +88,9 @@ const std::map<Guard, std::function<bool(Rules)>> scenarios = {
      }},
     {Guard::FinalStays,
      [](Rules rules) {
-         const Run run = ended_run(RunState::Failed);
-         const Step step = next(run, Processes{process_of(run, 0)}, t0 + 1h, rules);
-         return step.changed || !step.actions.empty();
+         Run run = ended_run(RunState::Failed);
+         run.nodes[0].stage = NodeStage::Started;
+         return next(run, Processes{process_of(run, 0, false)}, t0 + 1h, rules).changed;
      }},
     {Guard::StopBeforeStart,
      [](Rules rules) { return has(next(request_stop(waiting_run(), t0).run, std::nullopt, t0, rules), Kind::Decide); }},
