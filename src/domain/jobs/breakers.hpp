@@ -3,10 +3,10 @@
 // breaker weighs evidence that decays instead of counting within a window, and lets one run at a time probe what it has
 // closed off. Pure: the state is a fold over recorded outcomes, so it can be replayed.
 
-#include <map>
 #include <optional>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/json.hpp"
@@ -102,7 +102,7 @@ class Breakers {
         std::string last_connection;  // that failed here, and its subnet: for a zone's share
         std::string last_subnet;
     };
-    using Places = std::map<std::string, Evidence>;
+    using Places = std::unordered_map<std::string, Evidence>;
 
     static const Evidence* find(const Places& places, const std::string& key);
     double decay(const Evidence& evidence, base::WallTime now) const;
