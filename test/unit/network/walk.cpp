@@ -159,9 +159,9 @@ Names Walker::by_route(const Route& route) const {
 
 // Out of all known networks, and back to the subnet.
 Names Walker::beyond(const Route& route) const {
-    if (const Names stopped = leaves(nullptr, nullptr); !stopped.empty()) return stopped;
+    if (Names stopped = leaves(nullptr, nullptr); !stopped.empty()) return stopped;
     if (route.kind == TargetKind::Nat)
-        if (const Names stopped = through_nat(route); !stopped.empty()) return stopped;
+        if (Names stopped = through_nat(route); !stopped.empty()) return stopped;
     if (route.kind == TargetKind::Internet && route.target != "internet") {
         const InternetGateway* gateway = by_id(facts.internet_gateways, route.target);
         if (gateway == nullptr) return {"internet-gateway-missing"};
@@ -228,11 +228,11 @@ Names Walker::arrives(const Subnet& far) const {
     for (const Interface& interface : facts.interfaces)
         if (interface.subnet == far.id && interface.address == packet.destination && holder == nullptr)
             holder = &interface;
-    if (const Names stopped = leaves(holder, &far); !stopped.empty()) return stopped;
+    if (Names stopped = leaves(holder, &far); !stopped.empty()) return stopped;
     if (holder == nullptr && facts.interfaces_known) return {"destination-no-interface"};
     if (holder != nullptr) {
         if (holder->state != "in-use") return {"destination-interface-down"};
-        if (const Names stopped = enters(*holder, far); !stopped.empty()) return stopped;
+        if (Names stopped = enters(*holder, far); !stopped.empty()) return stopped;
     }
     return apart ? returns(far) : Names{};
 }
