@@ -92,6 +92,7 @@ base::Result<int> list_faults(const Options& options) {
     std::vector<Checked> connections;
     bool all_usable = true;
     for (const jobs::Connection& connection : config.jobs.connections) {
+        if (!connection.managed) continue;
         connections.push_back({connection, network::check(index, demand_of(connection, config.jobs), now)});
         all_usable = all_usable && !network::has_unusable(connections.back().report.faults);
     }
