@@ -35,6 +35,7 @@ connections:
   - {{name: via-b, subnet: {second}, security_groups: [default]}}
 jobs:
   - {{name: three, connections: [via-a, via-b], workers: 3, spark: {spark}}}
+  - {{name: pair, connections: [via-b], workers: 2, spark: {spark}}}
   - {{name: alone, connections: [via-b], workers: 1, spark: {spark}}}
   - {{name: failing, connections: [via-b], workers: 2, workers_min: 1, spark: {failing}}}
   - {{name: waiting, connections: [via-b], workers: 3, spark: {waiting}}}
@@ -150,11 +151,11 @@ def test_a_stop_ends_every_java_machine_and_gives_the_addresses_back(in_lab):
 
 
 def test_plain_processes_make_a_cluster_too_and_one_node_needs_none(on_host):
-    run = on_host.json("run", "three", "--wait")
+    run = on_host.json("run", "pair", "--wait")
     assert run["state"] == "SUCCEEDED"
     result = on_host.result(run)
     assert result["executors"] == [] and result["driver"] == "127.0.0.1" and result["master"].startswith("spark://127.0.0.1:")
-    assert result["cores"] == 2
+    assert result["cores"] == 1
     alone = on_host.json("run", "alone", "--wait")
     assert alone["state"] == "SUCCEEDED" and on_host.result(alone)["master"] == "local[*]"
     assert on_host.machines(run) == on_host.machines(alone) == []

@@ -162,6 +162,46 @@ def test_a_run_that_a_job_submits_outlives_that_job(jobs):
     assert inner["exit_code"] == 0
 
 
+FACTS = {
+    "zones": [{"id": "a", "state": "available"}], "networks": [{"id": "main", "cidr": "10.0.0.0/16", "state": "available"}],
+    "subnets": [{"id": name, "network": "main", "zone": "a", "cidr": f"10.0.{number}.0/24", "state": "available", "free_addresses": 20}
+                for number, name in ((1, "open"), (2, "closed"))],
+    "route_tables": [{"id": "out", "network": "main", "main": False, "subnets": ["open"],
+                      "routes": [{"destination": "10.0.0.0/16", "target": "local", "state": "active"},
+                                 {"destination": "0.0.0.0/0", "target": "nat:nat", "state": "active"}]},
+                     {"id": "none", "network": "main", "main": True, "subnets": [],
+                      "routes": [{"destination": "10.0.0.0/16", "target": "local", "state": "active"}]}],
+    "nat_gateways": [{"id": "nat", "subnet": "open", "zone": "a", "state": "available"}],
+    "security_groups": [{"id": "default", "network": "main", "ingress": [{"protocol": "all", "port_from": 0, "port_to": 65535, "source": "sg:default"}],
+                         "egress": [{"protocol": "all", "port_from": 0, "port_to": 65535, "destination": "0.0.0.0/0"}]}],
+    "endpoints": [], "peerings": [], "network_acls": [], "internet_gateways": [], "interfaces": [],
+}
+
+
+def test_with_a_file_of_facts_connections_are_judged_by_it_and_nodes_run_here(tmp_path):
+    config = tmp_path / "signalbox.yaml"
+    config.write_text("""
+store: state.db
+provider: {host: {facts: facts.json}}
+connections:
+  - {name: via-closed, subnet: closed, security_groups: [default]}
+  - {name: via-open, subnet: open, security_groups: [default]}
+jobs: [{name: job, connections: [via-closed, via-open], strategy: ordered, workers: 2, command: [/bin/sh, -c, "echo in $SIGNALBOX_SUBNET"]}]
+""")
+
+    def run(expect):
+        done = subprocess.run([SIGNALBOX, "job", "run", "job", "--wait", "-c", str(config), "--output", "json"], capture_output=True, text=True, timeout=60)
+        assert done.returncode == expect, done.stdout + done.stderr
+        return done
+    assert "facts.json" in run(3).stderr
+    (tmp_path / "facts.json").write_text(json.dumps(FACTS))
+    finished = json.loads(run(0).stdout)
+    assert finished["state"] == "SUCCEEDED" and finished["connection"]["name"] == "via-open"
+    assert open(f"{finished['directory']}/rank-1.log").read() == "in open\n"
+    faults = {c["connection"]: [f["code"] for f in c["faults"]] for c in finished["decision"]["candidates"]}
+    assert faults == {"via-closed": ["SB-NET-011"], "via-open": []}
+
+
 @pytest.mark.parametrize("text, word", [
     ("provider: {}", "'host: {}' for plain processes"),
     ("provider: {host: {}, lab: {socket: x.sock}}", "expected one provider"),
