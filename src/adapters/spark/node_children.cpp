@@ -11,8 +11,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char** environ;
-
 namespace signalbox::spark {
 namespace {
 
@@ -39,7 +37,7 @@ std::vector<char*> pointers(const std::vector<std::string>& texts) {
 
 }  // namespace
 
-Children::Children(std::vector<std::pair<std::string, std::string>> variables) {
+Children::Children(const std::vector<std::pair<std::string, std::string>>& variables) {
     const sigset_t signals = awaited();
     ::sigprocmask(SIG_BLOCK, &signals, nullptr);
     for (char** entry = environ; *entry != nullptr; ++entry) environment_.emplace_back(*entry);

@@ -16,7 +16,7 @@ class Children {
   public:
     // Blocks the signals that it waits for. `variables` are added to this process's environment, where they are not
     // set.
-    explicit Children(std::vector<std::pair<std::string, std::string>> variables);
+    explicit Children(const std::vector<std::pair<std::string, std::string>>& variables);
 
     base::Result<pid_t> start(const std::vector<std::string>& command);
     // Waits until anything may have changed: a child has ended, a stop was asked for, or the time is over.
