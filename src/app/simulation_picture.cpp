@@ -111,8 +111,9 @@ std::string simulation_svg(const SimulationReport& report) {
     legend(canvas, 58);
     canvas.text("soft", width - margin, 58, counted_text(report), true);
     for (std::size_t i = 0; i < shown.size(); ++i) {
+        const std::size_t row = i / columns;
         const double x = margin + static_cast<double>(i % columns) * (panel_width + gap);
-        const double y = panels_top + static_cast<double>(i / columns) * (panel_height + panel_gap);
+        const double y = panels_top + static_cast<double>(row) * (panel_height + panel_gap);
         panel(canvas, *shown[i], report.results, x, y);
     }
     return canvas.svg + "</svg>\n";

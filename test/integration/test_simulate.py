@@ -97,7 +97,9 @@ def test_the_stores_own_runs_become_a_scenario(tmp_path):
         assert "no history to simulate" in simulate(*arguments, expect=1).stderr
         assert not (tmp_path / "state.db").exists(), "asking makes no store"
         for name in ("short", "short", "bad", "short"):
-            subprocess.run([SIGNALBOX, "job", "run", name, "-c", str(config), "--wait"], capture_output=True, timeout=60)
+            done = subprocess.run([SIGNALBOX, "job", "run", name, "-c", str(config), "--wait"], capture_output=True, text=True,
+                                  timeout=60)
+            assert done.returncode == (1 if name == "bad" else 0), done.stdout + done.stderr
         result = json.loads(simulate(*arguments, "--output", "json").stdout)
         assert result["scenario"] == "journal" and result["about"].startswith("4 runs from ")
         assert result["notes"], "what it can't know is said"
