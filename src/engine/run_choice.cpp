@@ -30,7 +30,7 @@ network::Demand demand_of(const jobs::Job& job) {
 
 // The demand is one value for all connections, filled with what is each one's own: a decision is about many.
 jobs::Candidate candidate_of(const jobs::Connection& connection, network::Demand& demand, const Surroundings& around,
-                             const network::Index& index, base::WallTime now) {
+                             const network::Index& index, jobs::Breakers::Moment& moment, base::WallTime now) {
     jobs::Candidate candidate;
     candidate.connection = connection;
     if (!connection.managed) return candidate;
@@ -50,7 +50,7 @@ jobs::Candidate candidate_of(const jobs::Connection& connection, network::Demand
     if (back.at) candidate.back_at = whole_ms(*back.at);
     if (const network::Place* place = index.place(connection.subnet))
         candidate.size = (std::uint64_t{1} << static_cast<unsigned>(32 - place->subnet->range.prefix_bits)) - 1;
-    candidate.health = around.breakers.health(connection, candidate.zone, around.uses, now);
+    candidate.health = moment.health(connection, candidate.zone);
     return candidate;
 }
 
@@ -86,8 +86,9 @@ jobs::DecisionInput decision_input(const jobs::Job& job, const Surroundings& aro
     input.deciding_since = input.at;
     input.candidates.reserve(job.connections.size());
     network::Demand demand = demand_of(job);
+    jobs::Breakers::Moment moment(around.breakers, around.uses, input.at);
     for (const jobs::Connection& connection : job.connections)
-        input.candidates.push_back(candidate_of(connection, demand, around, index, input.at));
+        input.candidates.push_back(candidate_of(connection, demand, around, index, moment, input.at));
     return input;
 }
 

@@ -90,6 +90,25 @@ class Breakers {
     Health health(const Connection& connection, const std::string& zone, std::span<const PlaceUse> in_use,
                   base::WallTime now) const;
 
+    // The same for many connections at one moment: what is true of a zone is found once. Refers to the breakers and the
+    // attempts.
+    class Moment {
+      public:
+        Moment(const Breakers& breakers, std::span<const PlaceUse> in_use, base::WallTime now)
+            : breakers_(breakers), in_use_(in_use), now_(now) {}
+        Health health(const Connection& connection, const std::string& zone);
+
+      private:
+        struct Place;
+        Place look(const char* subject, const std::string& name, const BreakerView& view,
+                   std::string PlaceUse::*used) const;
+
+        const Breakers& breakers_;
+        std::span<const PlaceUse> in_use_;
+        base::WallTime now_;
+        std::unordered_map<std::string, Health> zones_;
+    };
+
   private:
     struct Evidence {
         double failures = 0;
