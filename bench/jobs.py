@@ -179,7 +179,8 @@ class Proxy:
 
 
 MARKED = ("  - {name: marked, connections: [via-a, via-b, via-c], workers: 2, max_concurrent_runs: 1000, "
-          "command: [/bin/sh, -c, 'echo $SIGNALBOX_RUN_ID-$SIGNALBOX_RANK >> FOLDER/marks; sleep 0.2']}\n")
+          "command: [/bin/sh, -c, 'echo $SIGNALBOX_RUN_ID-$SIGNALBOX_RANK >> FOLDER/marks; "
+          "while [ $(grep -c ^$SIGNALBOX_RUN_ID- FOLDER/marks) -lt $SIGNALBOX_SIZE ]; do sleep 0.1; done']}\n")
 
 
 def kill_starts(world: World, kills: int, at_once: int) -> None:

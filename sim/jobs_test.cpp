@@ -33,7 +33,7 @@ TEST(Jobs, every_run_is_started_once_and_comes_to_its_end_whatever_crashes) {
         JobOptions options;
         options.seed = seed;
         const JobOutcome one = run_jobs(options);
-        ASSERT_EQ(one.violation, "") << replay(seed);
+        ASSERT_EQ(one.violation, "") << replay(seed) << "\n" << one.trace;
         sum.crashes += one.crashes;
         sum.starts += one.starts;
         sum.attempts += one.attempts;
@@ -64,7 +64,7 @@ TEST(Jobs, a_crash_at_any_call_neither_loses_nor_doubles_anything) {
     std::uint64_t crashes = 0;
     for (options.crash_at = 0;; ++options.crash_at) {
         const JobOutcome one = run_jobs(options);
-        ASSERT_EQ(one.violation, "") << "with a crash at call " << options.crash_at;
+        ASSERT_EQ(one.violation, "") << "with a crash at call " << options.crash_at << "\n" << one.trace;
         if (!one.crashed_once) break;
         ++crashes;
         ASSERT_LT(crashes, 20'000u) << "a run that never ends";

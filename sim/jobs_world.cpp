@@ -39,6 +39,7 @@ struct Process {
     jobs::Exit exit;
     bool stopped = false;
     WallTime hidden_until{};
+    bool listed = false;
 };
 
 class World final : public ports::NetworkFacts,
@@ -86,6 +87,7 @@ class World final : public ports::NetworkFacts,
     void saved(const Run& before, const Run& after);
     void check_launch(const ports::NodeLaunch& node);
     void check_end();
+    std::string trace() const;
     bool alive(const Process& process) const { return true_now_ < process.ends_at && !process.stopped; }
     std::uint64_t used(int zone) const;
     jobs::NodeProcess seen(const Process& process) const;
@@ -273,9 +275,10 @@ base::Result<std::vector<jobs::NodeProcess>> World::list(const Run& run) {
     std::vector<jobs::NodeProcess> found;
     for (auto& [token, process] : processes_) {
         if (!token.starts_with(run.id + "-") || true_now_ < process.appears_at) continue;
-        // A list may miss what is there, for less than the grace that we give it.
-        if (chance(0.02)) process.hidden_until = true_now_ + up_to(limits_.missing_grace / 2);
+        // A list may miss what it had before, for less than the grace that we give it.
+        if (process.listed && chance(0.02)) process.hidden_until = true_now_ + up_to(limits_.missing_grace / 2);
         if (true_now_ < process.hidden_until) continue;
+        process.listed = true;
         found.push_back(seen(process));
     }
     return found;
@@ -428,7 +431,24 @@ JobOutcome World::play() {
     // A process whose launch was late is stopped by the pass after its run's end.
     for (int i = 0; i < 30 && out_.violation.empty(); ++i) step();
     if (out_.violation.empty()) check_end();
+    if (!out_.violation.empty()) out_.trace = trace();
     return out_;
+}
+
+// What the journal has of the run that the violation names, and what became of its nodes.
+std::string World::trace() const {
+    std::string text;
+    for (const ports::JournalEntry& entry : store_.journal()) {
+        if (!out_.violation.starts_with(entry.run) || entry.kind.starts_with("run-decision")) continue;
+        text += fmt::format("{} {} {}\n", base::format_time(entry.at), entry.kind, base::json::serialize(entry.data));
+    }
+    for (const auto& [token, process] : processes_) {
+        if (!out_.violation.starts_with(token.substr(0, token.rfind('-')))) continue;
+        text += fmt::format("{}: starts {}, {} to {}{}\n", token, process.starts, base::format_time(process.starts_at),
+                            base::format_time(process.ends_at), process.stopped ? ", stopped" : "");
+    }
+    return text +
+           fmt::format("now {}, the clock is ahead by {} ms\n", base::format_time(true_now_), base::to_ms(offset_));
 }
 
 }  // namespace

@@ -25,6 +25,7 @@ struct JobOptions {
 
 struct JobOutcome {
     std::string violation;   // empty: all checkers were content
+    std::string trace;       // else what the journal has of the run that it names
     std::int64_t calls = 0;  // at which a crash was possible
     std::uint64_t crashes = 0;
     std::uint64_t starts = 0;    // of nodes

@@ -65,7 +65,7 @@ jobs:
     max_concurrent_runs: 50
     retry: {{attempts: 3, backoff: 500ms}}
     command: [/usr/bin/python3, -c, {talk}, "25"]
-  - {{name: marked, connections: [via-a, via-b], workers: 2, max_concurrent_runs: 50, retry: {{attempts: 2, backoff: 100ms}}, command: [/bin/sh, -c, "echo $SIGNALBOX_RUN_ID-$SIGNALBOX_RANK >> {folder}/marks; sleep 0.3"]}}
+  - {{name: marked, connections: [via-a, via-b], workers: 2, max_concurrent_runs: 50, retry: {{attempts: 2, backoff: 100ms}}, command: [/bin/sh, -c, "echo $SIGNALBOX_RUN_ID-$SIGNALBOX_RANK >> {folder}/marks; while [ $(grep -c ^$SIGNALBOX_RUN_ID- {folder}/marks) -lt 2 ]; do sleep 0.1; done"]}}
   - {{name: burst, connections: [via-small], workers: 2, max_concurrent_runs: 200, command: [/bin/sleep, "0.5"]}}
 """
 
@@ -80,12 +80,10 @@ PROGRAM = """
 
 
 class Jobs:
-    def __init__(self, lab, folder, store=None):
+    def __init__(self, lab, folder):
         self.lab, self.folder = lab, folder
         self.config = os.path.join(folder, "signalbox.yaml")
         text = CONFIG.format(socket=lab.api_socket, folder=folder, talk=json.dumps(TALK))
-        if store:
-            text = text.replace("store: state.db", f"store: {store}")
         with open(self.config, "w") as file:
             file.write(text)
 
@@ -301,7 +299,9 @@ def test_a_full_disk_starts_nothing_and_says_so(lab, tmp_path):
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], check=True)
     try:
-        jobs = Jobs(lab, str(tmp_path), store=f"{disk}/state.db")
+        # The store alone is on the small disk: nodes do not see what is mounted after the lab came up.
+        os.symlink(disk / "state.db", tmp_path / "state.db")
+        jobs = Jobs(lab, str(tmp_path))
         jobs.call("runs", "marked")
         subprocess.run(["dd", "if=/dev/zero", f"of={disk}/rest", "bs=4k"], capture_output=True)
         before = len(lab.items("/v1/processes"))

@@ -388,6 +388,8 @@ Step apply_launch(Run run, int rank, const LaunchResult& result, base::WallTime 
                                        fmt::format("node {} can't be launched: {}", rank, result.text));
             break;
         case LaunchResult::Kind::Unknown:
+            // From now on it is looked for: waiting for the answer may have taken long.
+            node.intended_at = now;
             node.refusal = result.text;
             stepper.node_note(node, "unknown: " + result.text);
             break;

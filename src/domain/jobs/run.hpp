@@ -55,7 +55,7 @@ struct Node {
     std::string token;
     NodeStage stage = NodeStage::Planned;
     int launches = 0;              // since it was last known for sure that the launcher does not have it
-    base::WallTime intended_at{};  // the last launch
+    base::WallTime intended_at{};  // the last launch, or when it was known that its answer is missing
     std::string process;           // the launcher's id of it
     std::string address;
     std::string refusal;  // why the last launch was not done, empty if it was

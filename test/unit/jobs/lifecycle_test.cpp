@@ -54,6 +54,13 @@ TEST(Lifecycle, an_unknown_launch_stays_intended_and_a_refused_one_is_planned_ag
     EXPECT_THAT(kinds(next(refused, std::vector<NodeProcess>{}, t0 + 3s)), ElementsAre(Kind::Launch));
 }
 
+TEST(Lifecycle, the_grace_counts_from_when_the_answer_is_missing_however_long_was_waited_for_it) {
+    jobs::Run run = next(starting_run(), std::vector<NodeProcess>{}, t0).run;
+    run = apply_launch(run, 0, {LaunchResult::Kind::Unknown, {}, "no answer"}, t0 + 15s).run;
+    EXPECT_THAT(next(run, std::vector<NodeProcess>{}, t0 + 24s).actions, IsEmpty()) << "it may still appear";
+    EXPECT_THAT(kinds(next(run, std::vector<NodeProcess>{}, t0 + 26s)), ElementsAre(Kind::Launch));
+}
+
 TEST(Lifecycle, a_refusal_of_a_repeated_launch_does_not_undo_the_doubt_about_the_first) {
     jobs::Run run = next(starting_run(), std::vector<NodeProcess>{}, t0).run;
     run = next(run, std::vector<NodeProcess>{}, t0 + 11s).run;
