@@ -4,6 +4,8 @@
 #include <sys/wait.h>
 
 #include "adapters/netfacts/host_facts.hpp"
+#include "adapters/process/host_spawn.hpp"
+#include "adapters/process/node_command.hpp"
 #include "domain/network/check.hpp"
 #include "test/unit/adapters/launcher_suite.hpp"
 
@@ -79,6 +81,29 @@ TEST_F(Host, a_node_outlives_the_process_that_launched_it) {
     EXPECT_TRUE(list()[0].running);
     std::ofstream(folder_ + "/go") << "";
     EXPECT_EQ(exit_of(ended()).code, 4);
+}
+
+TEST_F(Host, a_supervisor_refuses_a_second_start_by_itself) {
+    const auto launch = node("echo started >> starts");
+    const auto supervise = [&] {
+        return spawn_detached({supervised(SIGNALBOX_PROGRAM, launch, {"--detach"}), {"PATH=/usr/bin:/bin"}, folder_},
+                              10s);
+    };
+    EXPECT_EQ(supervise().kind, SpawnResult::Kind::Detached);
+    ended();
+    const auto again = supervise();
+    EXPECT_EQ(again.kind, SpawnResult::Kind::Refused);
+    EXPECT_THAT(again.text, HasSubstr("not started twice"));
+    EXPECT_EQ(content_of(folder_ + "/starts"), "started\n");
+}
+
+TEST_F(Host, a_stop_kills_the_command_at_the_grace_and_its_end_is_still_noted) {
+    const auto process = start(node("trap '' TERM; touch ready; while :; do sleep 0.05; done"));
+    ASSERT_TRUE(until([&] { return wrote("ready"); }));
+    const auto begin = std::chrono::steady_clock::now();
+    EXPECT_TRUE(launcher_->stop({process.id}, 300ms));
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, 2s) << "the supervisor's own patience is 3 s";
+    EXPECT_EQ(exit_of(ended()), (jobs::Exit{jobs::ExitHow::Stopped, 0, SIGKILL}));
 }
 
 TEST_F(Host, a_reused_pid_is_never_stopped) {
