@@ -4,8 +4,6 @@
 
 namespace signalbox::lab {
 
-using base::ErrorKind;
-using base::fail;
 using namespace std::chrono_literals;
 
 void Cluster::keep_acknowledgement() {

@@ -11,7 +11,6 @@ namespace signalbox::lab {
 using base::ErrorKind;
 using base::fail;
 using namespace std::chrono_literals;
-namespace json = base::json;
 
 namespace {
 

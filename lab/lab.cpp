@@ -105,7 +105,7 @@ base::Status Lab::bring_up_clusters(base::Duration timeout, const std::function<
         const auto key = cluster.engine == "mariadb" ? cluster.engine : "cluster-" + cluster.name;
         auto& engine = engines_[key];
         if (engine) continue;
-        SB_TRY(engine, make_engine(cluster, data + "/" + key, reaper_));
+        SB_TRY(engine, make_engine(cluster, fmt::format("{}/{}", data, key), reaper_));
         SB_CHECK(engine->make_template());
         step(fmt::format("{} template made", cluster.engine));
     }

@@ -170,7 +170,7 @@ std::string Mariadb::shown_position() const {
 
 class MariadbEngine : public Engine {
   public:
-    MariadbEngine(std::string directory, Reaper& reaper)
+    MariadbEngine(const std::string& directory, Reaper& reaper)
         : template_(directory + "/template"), account_(account_or_nobody("mysql")), reaper_(reaper) {}
 
     std::uint16_t port() const override { return default_port("mariadb"); }

@@ -46,7 +46,7 @@ base::Status PostgresClient::connect(const Params& params, base::Duration timeou
                             params.database.c_str(), "lab_controller", "/dev/null/none",    nullptr};
     connection_.reset(PQconnectStartParams(keys, values, 0));
     const auto failure = [&](ErrorKind kind, const std::string& what) {
-        const auto error = fail(kind, "{}:{} as {}: {}", params.host, params.port, params.user, what);
+        auto error = fail(kind, "{}:{} as {}: {}", params.host, params.port, params.user, what);
         close();
         return error;
     };

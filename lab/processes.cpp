@@ -104,7 +104,8 @@ base::Result<Processes::Started> Processes::start(const json::value& body) {
                     running, entries_.size(), running_max, remembered_max);
     Entry entry;
     entry.id = fmt::format("p-{:05}", next_++);
-    const auto node = network_.add_node(entry.id, "process", request.subnet, request.groups, std::nullopt, request.token);
+    const auto node =
+        network_.add_node(entry.id, "process", request.subnet, request.groups, std::nullopt, request.token);
     if (!node) return tl::unexpected<base::Error>(node.error());
     entry.token = request.token;
     entry.name = request.name;

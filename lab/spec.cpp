@@ -5,6 +5,7 @@
 
 #include "adapters/yaml/document.hpp"
 #include "base/text.hpp"
+#include "lab/spec_reading.hpp"
 
 namespace signalbox::lab {
 namespace {
@@ -14,17 +15,6 @@ using yaml::UniqueNames;
 
 constexpr std::size_t nodes_max = 200;
 
-std::string names_text(const std::vector<std::string>& names) {
-    return names.empty() ? "none" : base::join(names, ", ");
-}
-
-template <typename T>
-std::vector<std::string> names_of(const std::vector<T>& items) {
-    std::vector<std::string> names;
-    for (const auto& item : items) names.push_back(item.name);
-    return names;
-}
-
 // One pass over the file; what refers to another part is checked as soon as that part was read.
 class SpecReader {
   public:
@@ -32,10 +22,6 @@ class SpecReader {
     LabSpec read(Reader root);
 
   private:
-    void need_known(Reader& at, const std::string& key, const std::string& what, const std::string& name,
-                    const std::vector<std::string>& known);
-    std::optional<Cidr> cidr(Reader& at, const std::string& key);
-    std::string network_of(Reader& at);
     void read_networks(Reader& root);
     void read_subnets(Reader& root);
     void read_subnet(Reader& at);
@@ -44,11 +30,7 @@ class SpecReader {
     void check_routes();
     void read_gateways(Reader& root);
     void read_groups(Reader& root);
-    void read_ports(Reader& at, std::string& protocol, int& port_from, int& port_to);
     RuleSpec read_rule(Reader& at, const std::string& peer_key);
-    void read_acls(Reader& root);
-    void read_acl(Reader& at);
-    std::vector<AclEntrySpec> read_entries(Reader& at, const char* key, const char* peer_key);
     void read_peerings(Reader& root);
     HostSpec read_host(Reader& at, bool with_groups);
     std::vector<std::string> group_names(Reader& at);
@@ -67,41 +49,13 @@ class SpecReader {
     std::vector<Reader> endpoint_readers_;
 };
 
-void SpecReader::need_known(Reader& at, const std::string& key, const std::string& what, const std::string& name,
-                            const std::vector<std::string>& known) {
-    if (name.empty() || std::find(known.begin(), known.end(), name) != known.end()) return;
-    const auto near = base::nearest(name, known);
-    at.fault(key, fmt::format("there is no {} '{}'; {}", what, name,
-                              near ? "did you mean '" + *near + "'?" : "there is: " + names_text(known)));
-}
-
-std::optional<Cidr> SpecReader::cidr(Reader& at, const std::string& key) {
-    const auto text = at.need_text(key);
-    if (text.empty()) return std::nullopt;
-    const auto parsed = parse_cidr(text);
-    if (!parsed)
-        at.fault(key, fmt::format("expected an IPv4 range such as 10.0.1.0/24 (no bits behind the prefix), found '{}'",
-                                  text));
-    return parsed;
-}
-
-std::string SpecReader::network_of(Reader& at) {
-    if (!at.has("network") && spec_.networks.size() == 1) {
-        at.text("network");
-        return spec_.networks.front().name;
-    }
-    auto name = at.need_text("network");
-    need_known(at, "network", "network", name, names_of(spec_.networks));
-    return name;
-}
-
 void SpecReader::read_networks(Reader& root) {
     UniqueNames unique("network");
     if (!root.has("networks")) root.fault("networks", "a lab needs at least one network");
     for (Reader& at : root.list("networks")) {
         NetworkSpec network{at.need_name("name"), {}};
         unique.add(at, "name", network.name);
-        if (const auto range = cidr(at, "cidr")) {
+        if (const auto range = read_cidr(at, "cidr")) {
             network.cidr = *range;
             if (range->prefix < 8 || range->prefix > 28) at.fault("cidr", "a network's range is between /8 and /28");
             for (const auto& other : spec_.networks)
@@ -117,12 +71,12 @@ void SpecReader::read_networks(Reader& root) {
 void SpecReader::read_subnet(Reader& at) {
     SubnetSpec subnet;
     subnet.name = at.need_name("name");
-    subnet.network = network_of(at);
+    subnet.network = network_of(at, spec_);
     subnet.zone = at.need_text("zone");
     need_known(at, "zone", "zone", subnet.zone, spec_.zones);
     subnet.route_table = at.text("route_table").value_or("");
     subnet.linger = at.duration("linger", base::Duration::zero(), std::chrono::hours(1)).value_or(subnet.linger);
-    if (const auto range = cidr(at, "cidr")) {
+    if (const auto range = read_cidr(at, "cidr")) {
         subnet.cidr = *range;
         const auto* network = find_named(spec_.networks, subnet.network);
         if (range->prefix > 28) at.fault("cidr", "a subnet's range is /28 or larger");
@@ -154,7 +108,7 @@ void SpecReader::read_subnets(Reader& root) {
 
 RouteSpec SpecReader::read_route(Reader& at) {
     RouteSpec route;
-    if (const auto destination = cidr(at, "destination")) route.destination = *destination;
+    if (const auto destination = read_cidr(at, "destination")) route.destination = *destination;
     const auto target = at.need_text("target");
     const auto colon = target.find(':');
     route.kind = target.substr(0, colon);
@@ -176,7 +130,7 @@ void SpecReader::read_route_tables(Reader& root) {
         RouteTableSpec table;
         table.name = at.need_name("name");
         unique.add(at, "name", table.name);
-        table.network = network_of(at);
+        table.network = network_of(at, spec_);
         table.main = at.boolean("main").value_or(false);
         for (const auto& other : spec_.route_tables)
             if (table.main && other.main && other.network == table.network)
@@ -229,7 +183,7 @@ void SpecReader::read_gateways(Reader& root) {
         EndpointSpec endpoint;
         endpoint.name = at.need_name("name");
         unique_endpoints.add(at, "name", endpoint.name);
-        endpoint.network = network_of(at);
+        endpoint.network = network_of(at, spec_);
         endpoint.kind = at.word("kind", {"gateway", "interface"}).value_or("gateway");
         endpoint.service = at.need_text("service");
         endpoint.route_tables = at.texts("route_tables");
@@ -239,14 +193,6 @@ void SpecReader::read_gateways(Reader& root) {
         at.finish();
         spec_.endpoints.push_back(std::move(endpoint));
     }
-}
-
-void SpecReader::read_ports(Reader& at, std::string& protocol, int& port_from, int& port_to) {
-    protocol = at.word("protocol", {"tcp", "all"}).value_or("all");
-    if (const auto port = at.integer("port", 0, 65535)) port_from = port_to = static_cast<int>(*port);
-    port_from = static_cast<int>(at.integer("port_from", 0, 65535).value_or(port_from));
-    port_to = static_cast<int>(at.integer("port_to", 0, 65535).value_or(port_to));
-    if (port_from > port_to) at.fault("port_to", "port_to is smaller than port_from");
 }
 
 RuleSpec SpecReader::read_rule(Reader& at, const std::string& peer_key) {
@@ -266,7 +212,7 @@ void SpecReader::read_groups(Reader& root) {
         GroupSpec group;
         group.name = at.need_name("name");
         unique.add(at, "name", group.name);
-        group.network = network_of(at);
+        group.network = network_of(at, spec_);
         for (Reader& rule : at.list("ingress")) group.ingress.push_back(read_rule(rule, "source"));
         for (Reader& rule : at.list("egress")) group.egress.push_back(read_rule(rule, "destination"));
         // As in a cloud: who says nothing about egress lets everything out.
@@ -280,69 +226,6 @@ void SpecReader::read_groups(Reader& root) {
                 if (rule.peer.starts_with("sg:"))
                     need_known(readers[i], "name", "security group", rule.peer.substr(3),
                                names_of(spec_.security_groups));
-}
-
-std::vector<AclEntrySpec> SpecReader::read_entries(Reader& at, const char* key, const char* peer_key) {
-    std::vector<AclEntrySpec> entries;
-    for (Reader& entry_at : at.list(key)) {
-        AclEntrySpec entry;
-        constexpr std::int64_t number_max = 32766;
-        if (!entry_at.has("number"))
-            entry_at.fault("number", "an entry needs a number: the lowest that matches decides");
-        entry.number = static_cast<int>(entry_at.integer("number", 1, number_max).value_or(1));
-        entry.allow = entry_at.word("action", {"allow", "deny"}).value_or("allow") == "allow";
-        read_ports(entry_at, entry.protocol, entry.port_from, entry.port_to);
-        if (const auto range = cidr(entry_at, peer_key)) entry.range = *range;
-        for (const auto& other : entries)
-            if (other.number == entry.number)
-                entry_at.fault("number", fmt::format("{} stands twice among the {} entries", entry.number, key));
-        entry_at.finish();
-        entries.push_back(entry);
-    }
-    std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.number < b.number; });
-    return entries;
-}
-
-void SpecReader::read_acl(Reader& at) {
-    AclSpec acl;
-    acl.name = at.need_name("name");
-    acl.network = network_of(at);
-    acl.is_default = at.boolean("default").value_or(false);
-    acl.subnets = at.texts("subnets");
-    acl.ingress = read_entries(at, "ingress", "source");
-    acl.egress = read_entries(at, "egress", "destination");
-    std::vector<std::string> known;
-    for (const auto& subnet : spec_.subnets)
-        if (subnet.network == acl.network) known.push_back(subnet.name);
-    for (const auto& subnet : acl.subnets)
-        need_known(at, "subnets", "subnet of network '" + acl.network + "'", subnet, known);
-    for (const auto& other : spec_.network_acls) {
-        if (acl.is_default && other.is_default && other.network == acl.network)
-            at.fault("default",
-                     fmt::format("'{}' is already the default network ACL of network '{}'", other.name, acl.network));
-        for (const auto& subnet : acl.subnets)
-            if (std::count(other.subnets.begin(), other.subnets.end(), subnet) > 0)
-                at.fault("subnets", fmt::format("subnet '{}' has network ACL '{}' already", subnet, other.name));
-    }
-    at.finish();
-    spec_.network_acls.push_back(std::move(acl));
-}
-
-void SpecReader::read_acls(Reader& root) {
-    UniqueNames unique("network ACL");
-    for (Reader& at : root.list("network_acls")) {
-        read_acl(at);
-        unique.add(at, "name", spec_.network_acls.back().name);
-    }
-    // As in a cloud: a network's default one lets everything pass until somebody says otherwise.
-    const AclEntrySpec all{100, true, "all", 0, 65535, {}};
-    for (const auto& network : spec_.networks) {
-        const bool has_default =
-            std::any_of(spec_.network_acls.begin(), spec_.network_acls.end(),
-                        [&](const auto& acl) { return acl.is_default && acl.network == network.name; });
-        if (!has_default)
-            spec_.network_acls.push_back({network.name + "-default", network.name, true, {}, {all}, {all}});
-    }
 }
 
 void SpecReader::read_peerings(Reader& root) {
@@ -524,7 +407,7 @@ LabSpec SpecReader::read(Reader root) {
     read_route_tables(root);
     check_routes();
     read_groups(root);
-    read_acls(root);
+    read_acls(root, spec_);
     UniqueNames clusters("cluster");
     for (Reader& at : root.list("clusters")) {
         read_cluster(at);

@@ -46,7 +46,7 @@ const std::map<Guard, std::string> by_unit_test = {
 };
 
 TEST(Mutation, every_guard_that_is_taken_away_is_missed) {
-    constexpr std::uint64_t seeds_max = 300;
+    constexpr std::uint64_t seeds_max = 1000;
     for (int i = 0; i < clusters::guard_count; ++i) {
         const Guard guard = static_cast<Guard>(i);
         if (const auto unit = by_unit_test.find(guard); unit != by_unit_test.end()) {

@@ -192,6 +192,7 @@ class World final : ports::EpochStore,
     void fence_shard(std::size_t shard, std::uint64_t epoch, std::uint64_t process);
     void check_route(std::uint64_t epoch, int member);
     void check_end();
+    void check_doubt(const ports::JournalEntry& entry);
 
     base::Result<std::optional<ports::EpochRecord>> load(const std::string& cluster) override;
     base::Status store(const std::string& cluster, const ports::EpochRecord& record,

@@ -4,7 +4,6 @@
 #include <memory>
 
 #include "adapters/netfacts/file_facts.hpp"
-#include "adapters/netfacts/lab_facts.hpp"
 #include "app/job_context.hpp"
 #include "app/network_questions.hpp"
 #include "app/report.hpp"
@@ -49,11 +48,12 @@ base::Result<std::unique_ptr<Config>> read_config(const Options& options) {
 base::Result<network::Facts> read_facts(const Options& options, const Config* config) {
     if (!options.facts_file.empty())
         return as_usage(netfacts::FileFacts(options.facts_file).read(wall_clock(), facts_timeout));
-    if (config == nullptr || !config->jobs.lab)
+    const auto facts = config == nullptr ? nullptr : open_facts(config->jobs);
+    if (!facts)
         return fail(ErrorKind::InvalidConfig,
                     "{}: there is no provider to ask; add 'provider: {{lab: {{socket: PATH}}}}', or give --facts FILE",
                     options.config_file);
-    return netfacts::LabFacts(config->jobs.lab->socket).read(wall_clock(), facts_timeout);
+    return facts->read(wall_clock(), facts_timeout);
 }
 
 base::Result<int> ask_reach(const Options& options) {
@@ -92,6 +92,7 @@ base::Result<int> list_faults(const Options& options) {
     std::vector<Checked> connections;
     bool all_usable = true;
     for (const jobs::Connection& connection : config.jobs.connections) {
+        if (!connection.managed) continue;
         connections.push_back({connection, network::check(index, demand_of(connection, config.jobs), now)});
         all_usable = all_usable && !network::has_unusable(connections.back().report.faults);
     }

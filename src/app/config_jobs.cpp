@@ -4,6 +4,8 @@
 #include <filesystem>
 #include <set>
 
+#include "app/config_spark.hpp"
+
 namespace signalbox::app {
 namespace {
 
@@ -185,6 +187,16 @@ void read_workers(yaml::Reader& reader, jobs::Job& job) {
                      fmt::format("expected at most 'workers', {}, found {}", job.workers, job.workers_min));
 }
 
+void read_command(yaml::Reader& reader, const std::string& config_file, jobs::Job& job) {
+    job.command = reader.texts("command");
+    if (auto spark = reader.mapping("spark")) {
+        job.spark = read_spark(*spark, config_file);
+        if (!job.command.empty()) reader.fault("command", "a job has either a 'command' or 'spark', not both");
+    } else if (job.command.empty() || job.command.front().empty()) {
+        reader.fault("command", "expected a list: the program, then its arguments (or 'spark' in its place)");
+    }
+}
+
 jobs::Job read_job(yaml::Reader& reader, const std::string& config_file, const std::vector<jobs::Connection>& known,
                    const std::vector<jobs::Source>& sources) {
     jobs::Job job;
@@ -198,9 +210,7 @@ jobs::Job read_job(yaml::Reader& reader, const std::string& config_file, const s
     read_strategy(reader, job);
     read_workers(reader, job);
     job.retry = read_retry(reader);
-    job.command = reader.texts("command");
-    if (job.command.empty() || job.command.front().empty())
-        reader.fault("command", "expected a list: the program, then its arguments");
+    read_command(reader, config_file, job);
     read_environment(reader, job);
     const auto folder = std::filesystem::absolute(std::filesystem::path(config_file)).parent_path();
     job.directory = (folder / reader.text("directory").value_or(".")).lexically_normal().string();
@@ -212,20 +222,29 @@ jobs::Job read_job(yaml::Reader& reader, const std::string& config_file, const s
     return job;
 }
 
-std::optional<LabProvider> read_provider(yaml::Reader& root, const std::string& config_file) {
+void read_provider(yaml::Reader& root, const std::string& config_file, JobsConfig& config) {
     auto provider = root.mapping("provider");
-    if (!provider) return std::nullopt;
-    std::optional<LabProvider> result;
+    if (!provider) return;
+    const auto folder = std::filesystem::path(config_file).parent_path();
+    const auto resolve = [&](const std::filesystem::path& path) {
+        return (path.is_absolute() ? path : folder / path).string();
+    };
     if (auto lab = provider->mapping("lab")) {
-        const std::filesystem::path socket = lab->need_text("socket");
-        const auto folder = std::filesystem::path(config_file).parent_path();
-        result = LabProvider{(socket.is_absolute() ? socket : folder / socket).string()};
+        config.lab = LabProvider{resolve(lab->need_text("socket"))};
         lab->finish();
-    } else {
-        provider->fault("lab", "expected a provider: 'lab' with its 'socket' is the one there is");
+    }
+    if (auto host = provider->mapping("host")) {
+        const auto facts = host->text("facts");
+        config.host = HostProvider{facts ? resolve(*facts) : ""};
+        host->finish();
+    }
+    if (config.lab && config.host) {
+        provider->fault("host", "expected one provider, found 'lab' and 'host'");
+    } else if (!config.has_provider()) {
+        provider->fault("lab",
+                        "expected a provider: 'lab: {socket: PATH}', or 'host: {}' for plain processes on this host");
     }
     provider->finish();
-    return result;
 }
 
 }  // namespace
@@ -259,7 +278,7 @@ const jobs::Job* JobsConfig::find(const std::string& name) const {
 
 JobsConfig read_jobs(yaml::Reader& root, const std::string& config_file, const std::vector<jobs::Source>& sources) {
     JobsConfig config;
-    config.lab = read_provider(root, config_file);
+    read_provider(root, config_file, config);
     yaml::UniqueNames connection_names("connection");
     for (yaml::Reader& reader : root.list("connections")) {
         config.connections.push_back(read_connection(reader, sources));
@@ -271,7 +290,9 @@ JobsConfig read_jobs(yaml::Reader& root, const std::string& config_file, const s
         job_names.add(reader, "name", config.jobs.back().name);
     }
     if (!config.jobs.empty() && !root.has("provider")) {
-        root.fault("jobs", "jobs need a provider, where their nodes run: add 'provider: {lab: {socket: PATH}}'");
+        root.fault("jobs",
+                   "jobs need a provider, where their nodes run: add 'provider: {lab: {socket: PATH}}' or "
+                   "'provider: {host: {}}'");
     }
     return config;
 }

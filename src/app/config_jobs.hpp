@@ -14,8 +14,15 @@ struct LabProvider {
     std::string socket;  // of the lab's API
 };
 
+// Plain processes on this host.
+struct HostProvider {
+    std::string facts;  // the path of a file with the networks' facts; empty: one network `host`, in which all is well
+};
+
 struct JobsConfig {
-    std::optional<LabProvider> lab;
+    std::optional<LabProvider> lab;  // at most one provider
+    std::optional<HostProvider> host;
+    bool has_provider() const { return lab || host; }
     std::vector<jobs::Connection> connections;
     std::vector<jobs::Job> jobs;  // each with its connections resolved, in its order
 

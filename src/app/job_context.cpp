@@ -3,10 +3,14 @@
 #include <filesystem>
 #include <random>
 
+#include "adapters/netfacts/file_facts.hpp"
+#include "adapters/netfacts/host_facts.hpp"
 #include "adapters/netfacts/lab_facts.hpp"
+#include "adapters/process/host_launcher.hpp"
 #include "adapters/process/lab_launcher.hpp"
 #include "adapters/process/run_files.hpp"
 #include "adapters/process/strategy_program.hpp"
+#include "adapters/spark/spark_launcher.hpp"
 
 namespace signalbox::app {
 
@@ -19,27 +23,51 @@ std::string new_run_id() {
     return jobs::run_id(bytes);
 }
 
-std::string run_directory(const Config& config, const std::string& run_id) {
+std::string runs_directory(const Config& config) {
     const auto store = std::filesystem::absolute(config.store).lexically_normal();
-    return (store.parent_path() / "runs" / run_id).string();
+    return (store.parent_path() / "runs").string();
 }
 
+std::string run_directory(const Config& config, const std::string& run_id) {
+    return runs_directory(config) + "/" + run_id;
+}
+
+std::unique_ptr<ports::NetworkFacts> open_facts(const JobsConfig& jobs) {
+    if (jobs.lab) return std::make_unique<netfacts::LabFacts>(jobs.lab->socket);
+    if (!jobs.host) return nullptr;
+    if (jobs.host->facts.empty()) return std::make_unique<netfacts::HostFacts>();
+    return std::make_unique<netfacts::FileFacts>(jobs.host->facts);
+}
+
+namespace {
+
+std::unique_ptr<ports::RunLauncher> open_launcher(const Config& config) {
+    std::error_code ignored;
+    const std::string program = std::filesystem::read_symlink("/proc/self/exe", ignored).string();
+    std::unique_ptr<ports::RunLauncher> nodes;
+    if (config.jobs.lab) {
+        nodes = std::make_unique<process::LabLauncher>(config.jobs.lab->socket, program);
+    } else {
+        nodes = std::make_unique<process::HostLauncher>(process::HostLauncherOptions{program, runs_directory(config)});
+    }
+    return std::make_unique<spark::SparkLauncher>(std::move(nodes), program);
+}
+
+}  // namespace
+
 base::Result<std::unique_ptr<JobContext>> open_jobs(Config config) {
-    if (!config.jobs.lab) {
+    if (!config.jobs.has_provider()) {
         return base::fail(base::ErrorKind::NotSupported,
-                          "{}: there is no provider to run jobs on; add 'provider: {{lab: {{socket: PATH}}}}' (jobs as "
-                          "plain processes, without a lab, are not supported yet)",
+                          "{}: there is no provider to run jobs on; add 'provider: {{lab: {{socket: PATH}}}}', or "
+                          "'provider: {{host: {{}}}}' for plain processes on this host",
                           config.file);
     }
     auto context = std::make_unique<JobContext>();
     SB_TRY(auto database, sqlite::Database::open(config.store));
     SB_TRY(context->journal, sqlite::JournalStore::open(database));
     SB_TRY(context->store, sqlite::RunStore::open(std::move(database)));
-    std::error_code ignored;
-    const auto program = std::filesystem::read_symlink("/proc/self/exe", ignored);
-    const std::string& socket = config.jobs.lab->socket;
-    context->facts = std::make_unique<netfacts::LabFacts>(socket);
-    context->launcher = std::make_unique<process::LabLauncher>(socket, program.string());
+    context->facts = open_facts(config.jobs);
+    context->launcher = open_launcher(config);
     context->files = std::make_unique<process::RunFiles>();
     const auto folder = std::filesystem::absolute(config.file).parent_path();
     context->program = std::make_unique<process::StrategyProgram>(folder.string());

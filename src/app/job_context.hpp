@@ -27,11 +27,15 @@ struct JobContext {
 // Opens the store. Errors: the store's; NotSupported if the configuration has no provider.
 base::Result<std::unique_ptr<JobContext>> open_jobs(Config config);
 
+// What the provider says of its networks; null if there is no provider.
+std::unique_ptr<ports::NetworkFacts> open_facts(const JobsConfig& jobs);
+
 base::WallTime wall_clock();
 
 // "jr_…", drawn at random.
 std::string new_run_id();
-// Where the logs and exit statuses of a run go: beside the store.
+// Where the logs and exit statuses of all runs go, beside the store, and of one run.
+std::string runs_directory(const Config& config);
 std::string run_directory(const Config& config, const std::string& run_id);
 
 }  // namespace signalbox::app

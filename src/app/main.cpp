@@ -11,6 +11,7 @@
 #include "app/cmd_measure.hpp"
 #include "app/cmd_network.hpp"
 #include "app/cmd_serve.hpp"
+#include "app/cmd_spark_node.hpp"
 #include "app/cmd_supervise.hpp"
 #include "app/cmd_table.hpp"
 #include "app/report.hpp"
@@ -35,6 +36,7 @@ int main(int argc, char** argv) {
     register_job(app, exit_status);
     register_network(app, exit_status);
     register_supervise(app, exit_status);
+    register_spark_node(app, exit_status);
     register_table(app, exit_status);
     register_lab(app, exit_status);
     try {

@@ -62,7 +62,7 @@ void add_sources(const jobs::Job& job, network::Demand& demand) {
 base::Result<Origin> parse_origin(const std::string& text, const Config* config) {
     if (config != nullptr) {
         for (const jobs::Connection& connection : config->jobs.connections)
-            if (connection.name == text)
+            if (connection.name == text && connection.managed)
                 return Origin{connection.name, {connection.subnet, connection.security_groups}};
     }
     const std::size_t plus = text.find('+');

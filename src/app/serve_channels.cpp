@@ -113,7 +113,7 @@ void Channels::on_cluster(const std::string& cluster, ClusterFacts facts) {
     changed_.notify_one();
 }
 
-void Channels::take_facts(std::map<std::string, ClusterFacts> fresh) {
+void Channels::take_facts(std::map<std::string, ClusterFacts>&& fresh) {
     const auto now = mono_now();
     for (auto& [cluster, facts] : fresh) {
         ClusterFacts& known = facts_[cluster];

@@ -68,7 +68,7 @@ class Channels {
     void post(engine::ChannelEvent event);
     void call(const Task& task);
     void run();
-    void take_facts(std::map<std::string, channels::ClusterFacts> facts);
+    void take_facts(std::map<std::string, channels::ClusterFacts>&& fresh);
     void apply_loops(const std::vector<channels::ChannelConfig>& channels,
                      const std::vector<clusters::ClusterConfig>& clusters);
     void publish(base::MonoTime now);

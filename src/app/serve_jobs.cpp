@@ -15,7 +15,7 @@ constexpr auto interval = std::chrono::seconds(1);
 }  // namespace
 
 base::Result<std::unique_ptr<RunDriver>> RunDriver::start(const Config& config) {
-    if (!config.jobs.lab) return std::unique_ptr<RunDriver>();
+    if (!config.jobs.has_provider()) return std::unique_ptr<RunDriver>();
     SB_TRY(std::shared_ptr<JobContext> context, open_jobs(config));
     std::unique_ptr<RunDriver> driver(new RunDriver(config));
     SB_TRY(auto database, sqlite::Database::open(config.store));

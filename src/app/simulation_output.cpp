@@ -51,13 +51,13 @@ json::object per_seed(const SimResult& result) {
 const std::vector<SimulationMetric>& simulation_metrics() {
     static const std::vector<SimulationMetric> metrics = {
         {"success", "success", Unit::Share, true, [](const SimMetrics& m) { return m.success; }},
-        {"first", "success at the first attempt", Unit::Share, true, [](const SimMetrics& m) { return m.first; }},
+        {"first", "first-attempt success", Unit::Share, true, [](const SimMetrics& m) { return m.first; }},
         {"full_size", "at full size", Unit::Share, true, [](const SimMetrics& m) { return m.full_size; }},
         {"wait_p50_s", "wait, median", Unit::Seconds, false, [](const SimMetrics& m) { return m.wait_p50_s; }},
         {"wait_p99_s", "wait, 99th percentile", Unit::Seconds, false, [](const SimMetrics& m) { return m.wait_p99_s; }},
         {"retries_per_run", "retries per run", Unit::Ratio, false,
          [](const SimMetrics& m) { return m.retries_per_run; }},
-        {"retries_in_outage", "retries per run, in outages", Unit::Ratio, false,
+        {"retries_in_outage", "retries in outages", Unit::Ratio, false,
          [](const SimMetrics& m) { return m.retries_in_outage; }},
     };
     return metrics;

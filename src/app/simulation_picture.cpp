@@ -73,7 +73,8 @@ void panel(Canvas& canvas, const SimulationMetric& metric, const std::vector<Sim
         const auto value = metric.value(results[i].all);
         canvas.text("ink", x + label_width - 8, top + 12, results[i].strategy.name, true);
         canvas.bar("track", x + label_width, top, bar_max);
-        if (value) canvas.bar(colour_of(results[i]), x + label_width, top, std::max(bar_max * *value / full, 1.0));
+        if (value && *value > 0)
+            canvas.bar(colour_of(results[i]), x + label_width, top, std::max(bar_max * *value / full, 1.0));
         canvas.text("ink", x + panel_width, top + 12, metric_text(metric, value), true);
     }
 }
@@ -110,8 +111,9 @@ std::string simulation_svg(const SimulationReport& report) {
     legend(canvas, 58);
     canvas.text("soft", width - margin, 58, counted_text(report), true);
     for (std::size_t i = 0; i < shown.size(); ++i) {
+        const std::size_t row = i / columns;
         const double x = margin + static_cast<double>(i % columns) * (panel_width + gap);
-        const double y = panels_top + static_cast<double>(i / columns) * (panel_height + panel_gap);
+        const double y = panels_top + static_cast<double>(row) * (panel_height + panel_gap);
         panel(canvas, *shown[i], report.results, x, y);
     }
     return canvas.svg + "</svg>\n";

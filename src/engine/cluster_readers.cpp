@@ -16,7 +16,8 @@ Presence presence_of(const MemberView& member, int misses) {
     const ProbeFailureKind kind = member.failure->kind;
     const bool asked = kind == ProbeFailureKind::LoginDenied || kind == ProbeFailureKind::ServerError ||
                        kind == ProbeFailureKind::Incomplete || kind == ProbeFailureKind::OurOwnDelay;
-    return asked ? Presence::Unsure : Presence::Away;
+    const bool missed = kind == ProbeFailureKind::TimedOut && member.misses < misses;  // after an error
+    return asked || missed ? Presence::Unsure : Presence::Away;
 }
 
 // By its evidence: it can't be written to, and it is fed by somebody. The writer is the one that is routed.

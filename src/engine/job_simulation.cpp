@@ -118,10 +118,8 @@ World::World(const SimScenario& scenario, const SimStrategy& strategy, std::uint
         jobs::Job& job = jobs_.emplace_back(from.job);
         job.strategy = strategy.strategy;
         for (jobs::Connection& connection : job.connections) connection.security_groups = {sim_group};
-        if (!strategy.model) continue;
-        // What the provider does by itself: it starts with what there is, and waits for nothing.
-        job.workers_min = std::min(2, job.workers);
-        job.full_size_wait = Duration::zero();
+        // The provider by itself starts with what there is.
+        if (strategy.model) job.workers_min = std::min(2, job.workers);
     }
     for (std::size_t i = 0; i < plan_.size(); ++i) {
         SimRun& run = history_.runs.emplace_back();

@@ -4,7 +4,6 @@
 #include <map>
 
 #include "domain/network/check.hpp"
-#include "domain/network/index.hpp"
 
 namespace signalbox::engine {
 namespace {
@@ -21,19 +20,25 @@ std::uint64_t seed_of(const std::string& text) {
     return seed;
 }
 
-network::Demand demand_of(const jobs::Job& job, const jobs::Connection& connection, const Surroundings& around) {
-    network::Demand demand{connection.subnet, connection.security_groups, connection.data_source,
-                           static_cast<std::uint64_t>(job.workers), around.ledger.reserved(connection.subnet)};
+// What all connections of a job must bear alike.
+network::Demand demand_of(const jobs::Job& job) {
+    network::Demand demand;
+    demand.nodes = static_cast<std::uint64_t>(job.workers);
     for (const jobs::Source& source : job.sources) demand.sources.push_back({source.name, source.addresses});
     return demand;
 }
 
-jobs::Candidate candidate_of(const jobs::Job& job, const jobs::Connection& connection, const Surroundings& around,
-                             const network::Index& index, base::WallTime now) {
+// The demand is one value for all connections, filled with what is each one's own: a decision is about many.
+jobs::Candidate candidate_of(const jobs::Connection& connection, network::Demand& demand, const Surroundings& around,
+                             const network::Index& index, jobs::Breakers::Moment& moment, base::WallTime now) {
     jobs::Candidate candidate;
     candidate.connection = connection;
     if (!connection.managed) return candidate;
-    network::Report report = network::check(index, demand_of(job, connection, around), now);
+    demand.subnet = connection.subnet;
+    demand.security_groups = connection.security_groups;
+    demand.data_source = connection.data_source;
+    demand.promised = around.ledger.reserved(connection.subnet);
+    network::Report report = network::check(index, demand, now);
     candidate.network = std::move(report.network);
     candidate.zone = std::move(report.zone);
     candidate.way_out = std::move(report.way_out);
@@ -45,7 +50,7 @@ jobs::Candidate candidate_of(const jobs::Job& job, const jobs::Connection& conne
     if (back.at) candidate.back_at = whole_ms(*back.at);
     if (const network::Place* place = index.place(connection.subnet))
         candidate.size = (std::uint64_t{1} << static_cast<unsigned>(32 - place->subnet->range.prefix_bits)) - 1;
-    candidate.health = around.breakers.health(connection, candidate.zone, around.uses, now);
+    candidate.health = moment.health(connection, candidate.zone);
     return candidate;
 }
 
@@ -69,14 +74,21 @@ base::Result<std::optional<ports::JournalEntry>> first_of(ports::Journal& journa
 }  // namespace
 
 jobs::DecisionInput decision_input(const jobs::Job& job, const Surroundings& around, base::WallTime now) {
+    return decision_input(job, around, network::Index(around.facts), now);
+}
+
+jobs::DecisionInput decision_input(const jobs::Job& job, const Surroundings& around, const network::Index& index,
+                                   base::WallTime now) {
     jobs::DecisionInput input;
     input.job = job;
     input.at = whole_ms(now);
     input.facts_at = whole_ms(around.facts.read_at);
     input.deciding_since = input.at;
-    const network::Index index(around.facts);
+    input.candidates.reserve(job.connections.size());
+    network::Demand demand = demand_of(job);
+    jobs::Breakers::Moment moment(around.breakers, around.uses, input.at);
     for (const jobs::Connection& connection : job.connections)
-        input.candidates.push_back(candidate_of(job, connection, around, index, input.at));
+        input.candidates.push_back(candidate_of(connection, demand, around, index, moment, input.at));
     return input;
 }
 

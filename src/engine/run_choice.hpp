@@ -10,6 +10,7 @@
 #include "domain/jobs/breakers.hpp"
 #include "domain/jobs/decision.hpp"
 #include "domain/network/facts.hpp"
+#include "domain/network/index.hpp"
 #include "ports/journal.hpp"
 #include "ports/run_store.hpp"
 
@@ -26,6 +27,9 @@ struct Surroundings {
 // The candidates and times of a decision; the caller adds what its run has tried. Times are whole milliseconds, as the
 // journal keeps them.
 jobs::DecisionInput decision_input(const jobs::Job& job, const Surroundings& around, base::WallTime now);
+// The same with an index of these facts that was made before, for many decisions over the same facts.
+jobs::DecisionInput decision_input(const jobs::Job& job, const Surroundings& around, const network::Index& index,
+                                   base::WallTime now);
 // The same for an attempt: its seed, what it has tried, since when it could be decided.
 jobs::DecisionInput decision_input(const jobs::Run& run, const Surroundings& around, base::WallTime now);
 

@@ -269,9 +269,12 @@ ports::NodeLaunch RunLoop::describe_launch(const jobs::Run& run, int rank) const
     launch.subnet = run.connection->subnet;
     launch.security_groups = run.connection->security_groups;
     launch.command = run.job.command;
+    launch.size = static_cast<int>(run.nodes.size());
+    launch.spark = run.job.spark;
+    auto& words = launch.spark ? launch.spark->arguments : launch.command;
     for (const auto& [key, value] : run.arguments) {
-        launch.command.push_back("--" + key);
-        launch.command.push_back(value);
+        words.push_back("--" + key);
+        words.push_back(value);
     }
     launch.environment = run.job.environment;
     const auto set = [&](const char* key, std::string value) {

@@ -1,6 +1,7 @@
 #pragma once
 // Starts, lists and stops the nodes of runs.
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,9 +17,11 @@ struct NodeLaunch {
     std::string token;
     std::string name;  // for people, in the provider's lists
     int rank = 0;
+    int size = 1;  // how many nodes the run has
     std::string subnet;
     std::vector<std::string> security_groups;
     std::vector<std::string> command;
+    std::optional<jobs::SparkApplication> spark;  // in place of the command; for a launcher that knows Spark
     std::vector<std::pair<std::string, std::string>> environment;
     std::string directory;      // where the command runs
     std::string run_directory;  // where its log and exit status go; exists

@@ -25,7 +25,7 @@ def certificates():
 @pytest.fixture(scope="module")
 def mariadb(certificates):
     with MariaDb(1, f"--ssl-ca={certificates}/ca.pem", f"--ssl-cert={certificates}/server.pem",
-                 f"--ssl-key={certificates}/server.key", "--plugin-load-add=auth_ed25519") as server:
+                 f"--ssl-key={certificates}/server.key") as server:
         server.sql(f"CREATE USER probe@'%' IDENTIFIED BY 'pw'; GRANT {PROBE_RIGHTS} ON *.* TO probe@'%';"
                    "CREATE USER repl@'%' IDENTIFIED BY 'pw'; GRANT REPLICATION SLAVE ON *.* TO repl@'%';"
                    "CREATE USER app@'%' IDENTIFIED BY 'pw'")
@@ -246,9 +246,8 @@ def test_a_certificate_for_another_host(kind, certificates):
 
 
 @pytest.mark.parametrize("tls", [False, True])
-@pytest.mark.parametrize("method", ["mysql_native_password", "ed25519"])
-def test_mariadb_authentication(mariadb, certificates, method, tls):
-    mariadb.sql(f"CREATE OR REPLACE USER auth@'%' IDENTIFIED VIA {method} USING PASSWORD('secret');"
+def test_mariadb_authentication(mariadb, certificates, tls):
+    mariadb.sql("CREATE OR REPLACE USER auth@'%' IDENTIFIED VIA mysql_native_password USING PASSWORD('secret');"
                 f"GRANT {PROBE_RIGHTS} ON *.* TO auth@'%'")
     encryption = {"tls": "verify-full", "tls_ca_file": f"{certificates}/ca.pem"} if tls else {}
     assert ask(**target(mariadb, user="auth", password="secret", **encryption)).get("writer")

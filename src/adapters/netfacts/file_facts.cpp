@@ -82,8 +82,13 @@ base::Result<network::Facts> parse_facts(const json::value& content, base::WallT
 }
 
 base::Result<network::Facts> FileFacts::read(base::WallTime now, base::Duration) {
-    SB_TRY(const std::string text, base::read_file(path_, size_max_bytes));
-    const auto content = base::parse_json(text);
+    auto text = base::read_file(path_, size_max_bytes);
+    if (!text) {
+        // Whatever the reason, whoever asks a provider learns that it can't be asked now.
+        text.error().kind = base::ErrorKind::Unavailable;
+        return tl::unexpected<base::Error>(std::move(text).error());
+    }
+    const auto content = base::parse_json(*text);
     if (!content) return base::in_context(content.error(), path_);
     auto facts = parse_facts(*content, now);
     if (!facts) return base::in_context(facts.error(), path_);

@@ -15,8 +15,8 @@ class FileFacts final : public ports::NetworkFacts {
   public:
     explicit FileFacts(std::string path) : path_(std::move(path)) {}
 
-    // The facts are as old as the file says in `read_at`; without that, they count as read now. Errors: NotFound and
-    // Unavailable as reading a file has them, CorruptData with the file, the list, the item and the field.
+    // The facts are as old as the file says in `read_at`; without that, they count as read now. Errors:
+    // Unavailable if the file is missing or can't be read, CorruptData with the file, the list, the item and the field.
     base::Result<network::Facts> read(base::WallTime now, base::Duration timeout) override;
 
     static constexpr std::uint64_t size_max_bytes = 64 << 20;

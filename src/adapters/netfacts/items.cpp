@@ -75,7 +75,7 @@ class Item {
         if (wrong_.empty() && !inner.empty()) wrong_ = fmt::format("'{}': {}", key, inner);
     }
     std::string protocol() {
-        const std::string word = text("protocol");
+        std::string word = text("protocol");
         for (const char* known : {"tcp", "all", "udp", "icmp"})
             if (word == known) return word;
         wrong("protocol", "tcp, udp, icmp or all");
@@ -94,7 +94,7 @@ class Item {
         return address.value_or(0);
     }
     std::string one_of(const char* key, std::initializer_list<const char*> words) {
-        const std::string found = text(key);
+        std::string found = text(key);
         std::vector<std::string> known(words.begin(), words.end());
         if (std::find(known.begin(), known.end(), found) == known.end()) wrong(key, base::join(known, " or "));
         return found;

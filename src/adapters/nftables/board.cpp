@@ -226,10 +226,12 @@ base::Result<ports::BarrierResult> Board::fence(const std::string& cluster, std:
     }
     SB_CHECK(commit(std::move(after), false));
     // Both take milliseconds, and neither needs the other: a packet that is under way now can at most confirm the entry
-    // of a SYN, whose answer meets the fence.
-    std::future<bool> passed = std::async(std::launch::async, wait_for_packets_under_way);
-    const base::Status ended = end_flows(cluster);
-    if (!passed.get() && !told_no_barrier_) {
+    // of a SYN, whose answer meets the fence. The grace period is this thread's: the walk holds its processor all the
+    // while, and a thread that was still to be scheduled there would begin to wait only after it.
+    std::future<base::Status> ending = std::async(std::launch::async, [&] { return end_flows(cluster); });
+    const bool passed = wait_for_packets_under_way();
+    const base::Status ended = ending.get();
+    if (!passed && !told_no_barrier_) {
         told_no_barrier_ = true;
         report_("this kernel has no membarrier: a fence does not wait for packets under way");
     }

@@ -77,15 +77,15 @@ class ChannelProbes::Channel {
         waker_.wake();
     }
 
-    // What is to be done now; waits until there is something.
-    Wanted next(Clock::time_point last) {
+    // What is to be done now; waits until there is something. `last`: of the looks, if there was one: the first is due.
+    Wanted next(std::optional<Clock::time_point> last) {
         for (;;) {
             std::optional<Clock::time_point> due;
             {
                 const std::lock_guard guard(mutex_);
                 const bool resting = wanted_.deadline <= base::Duration(0) ||
                                      (config_.kind == channels::Kind::Slot && wanted_.member.empty());
-                if (!resting) due = last + wanted_.interval;
+                if (!resting) due = last ? *last + wanted_.interval : Clock::now();
                 const bool look = !resting && (wanted_.look || Clock::now() >= *due);
                 if (wanted_.stopping || wanted_.restart || look) {
                     Wanted now = wanted_;
@@ -105,7 +105,7 @@ class ChannelProbes::Channel {
     }
 
     void run() {
-        Clock::time_point last{};
+        std::optional<Clock::time_point> last;
         std::uint64_t aimed = 0;
         for (;;) {
             const Wanted wanted = next(last);
@@ -127,7 +127,7 @@ class ChannelProbes::Channel {
             auto answer = link_->look(sent + wanted.deadline);
             last = Clock::now();
             seen.sent_at = mono(sent);
-            seen.completed_at = mono(last);
+            seen.completed_at = mono(*last);
             std::visit([&](auto&& value) { seen.result = std::forward<decltype(value)>(value); }, std::move(answer));
             if (stopping()) return;
             owner_.on_seen_(std::move(seen));

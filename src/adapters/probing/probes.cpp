@@ -105,14 +105,15 @@ class Probes::Member {
 
   private:
     // Waits for the next probe's time; its deadline, or nothing at the end.
-    std::optional<base::Duration> wait_for_turn(Clock::time_point last) {
+    std::optional<base::Duration> wait_for_turn(std::optional<Clock::time_point> last) {
         for (;;) {
             std::optional<Clock::time_point> due;
             {
                 const std::lock_guard guard(mutex_);
                 if (stopping_) return std::nullopt;
                 if (deadline_ > base::Duration(0)) {
-                    due = last + interval_;
+                    // Without a probe before it the first is due at once, however young the clock of this machine is.
+                    due = last ? *last + interval_ : Clock::now();
                     if (woken_ || Clock::now() >= *due) {
                         woken_ = false;
                         return deadline_;
@@ -156,7 +157,7 @@ class Probes::Member {
 
     void run() {
         const StarvationGauge gauge;
-        Clock::time_point last{};
+        std::optional<Clock::time_point> last;
         while (const auto deadline = wait_for_turn(last)) {
             Observation observation = probe(*deadline, gauge);
             last = Clock::now();

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <future>
 
+#include "adapters/process/node_command.hpp"
 #include "adapters/process/supervisor_files.hpp"
 
 namespace signalbox::process {
@@ -82,24 +83,12 @@ std::optional<std::vector<jobs::NodeProcess>> from_records(const jobs::Run& run)
 
 }  // namespace
 
-std::vector<std::string> LabLauncher::supervised(const ports::NodeLaunch& node) const {
-    std::vector<std::string> command = {program_,           "supervise", "--directory",
-                                        node.run_directory, "--rank",    std::to_string(node.rank),
-                                        "--token",          node.token};
-    if (node.timeout > base::Duration::zero()) {
-        command.emplace_back("--timeout");
-        command.push_back(base::format_duration(node.timeout));
-    }
-    command.emplace_back("--");
-    command.insert(command.end(), node.command.begin(), node.command.end());
-    return command;
-}
-
 jobs::LaunchResult LabLauncher::launch(const ports::NodeLaunch& node) {
     using Kind = jobs::LaunchResult::Kind;
+    if (std::string why = invalid_launch(node); !why.empty()) return {Kind::Invalid, {}, std::move(why)};
     json::array groups, command;
     for (const std::string& group : node.security_groups) groups.push_back(json::value(group));
-    for (const std::string& word : supervised(node)) command.push_back(json::value(word));
+    for (const std::string& word : supervised(program_, node)) command.push_back(json::value(word));
     json::object environment;
     for (const auto& [key, value] : node.environment) environment[key] = value;
     const json::object body = {{"token", node.token},           {"name", node.name},

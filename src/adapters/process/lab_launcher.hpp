@@ -22,8 +22,6 @@ class LabLauncher final : public ports::RunLauncher {
     base::Status stop(const std::vector<std::string>& processes, base::Duration grace) override;
 
   private:
-    std::vector<std::string> supervised(const ports::NodeLaunch& node) const;
-
     std::string base_url_;
     std::string program_;
 };

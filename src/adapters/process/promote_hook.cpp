@@ -12,8 +12,6 @@
 
 #include "base/text.hpp"
 
-extern char** environ;
-
 namespace signalbox::process {
 namespace {
 
@@ -55,7 +53,7 @@ std::vector<std::string> environment_of(const HookRun& run) {
         const std::string_view text(*one);
         if (!run.environment.contains(std::string(text.substr(0, text.find('='))))) all.emplace_back(text);
     }
-    for (const auto& [name, value] : run.environment) all.push_back(name + "=" + value);
+    for (const auto& [name, value] : run.environment) all.push_back(fmt::format("{}={}", name, value));
     return all;
 }
 

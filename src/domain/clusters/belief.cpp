@@ -53,13 +53,17 @@ base::Status read_answer(MemberView& view, const std::vector<MemberView>& member
 }
 
 void take_failure(MemberView& view, ProbeFailure failure) {
-    view.misses = failure.kind == ProbeFailureKind::TimedOut ? view.misses + 1 : 0;
+    const bool missed = failure.kind == ProbeFailureKind::TimedOut;
+    view.misses = missed ? view.misses + 1 : 0;
+    view.only_missed = view.only_missed && missed;
     view.failure = std::move(failure);
 }
 
-bool is_fresh(const MemberView& member, const BeliefContext& context, base::MonoTime now) {
+bool is_fresh(const MemberView& member, const BeliefContext& context, bool undoubted, base::MonoTime now) {
     if (member.sent_at < context.not_before) return false;
-    return !context.rules.on(Guard::Freshness) || now - member.sent_at <= context.age_max;
+    if (!context.rules.on(Guard::Freshness)) return true;
+    const auto lag = undoubted ? own_lag_max(context.probe, context.rules) : base::Duration(0);
+    return now <= proves_until(member, context.probe, context.rules) + lag;
 }
 
 // One process under two names. The uid alone is too weak: machines cloned from one image may share it.
@@ -73,7 +77,7 @@ class Judge {
     Judge(const std::vector<MemberView>& members, const BeliefContext& context, base::MonoTime now)
         : members_(members), context_(context), now_(now), answering_(members.size()) {
         for (std::size_t i = 0; i < members.size(); ++i) {
-            answering_[i] = answers(members[i], context.misses) && is_fresh(members[i], context, now);
+            answering_[i] = answers(members[i], context.probe.misses) && fresh(i);
         }
         read_topology();
     }
@@ -102,16 +106,19 @@ class Judge {
 
   private:
     bool on(Guard guard) const { return context_.rules.on(guard); }
+    bool fresh(std::size_t index) const {
+        return is_fresh(members_[index], context_, context_.undoubted && context_.active == index, now_);
+    }
 
     void own_checks(std::size_t index, MemberFindings& out) const {
         const MemberView& member = members_[index];
         const auto add = [&](Check check, bool passed, std::optional<std::size_t> other = {}) {
             out.findings.push_back({check, passed, other, {}});
         };
-        add(Check::Answers, answers(member, context_.misses));
+        add(Check::Answers, answers(member, context_.probe.misses));
         if (!member.evidence) return;
         const Evidence& evidence = *member.evidence;
-        add(Check::Fresh, is_fresh(member, context_, now_));
+        add(Check::Fresh, fresh(index));
         add(Check::Writable, !on(Guard::Writable) || !evidence.read_only);
         add(Check::InnodbWritable, !on(Guard::Writable) || !evidence.innodb_read_only);
         add(Check::ReplicatesFromNobody, !on(Guard::ReplicatesFromNobody) || evidence.sources.empty());
@@ -260,7 +267,8 @@ std::string_view to_string(Guard guard) {
                                                             "caught-up-before-promote",
                                                             "hook-is-no-proof",
                                                             "answers-since-hook",
-                                                            "discovered-by-address"};
+                                                            "discovered-by-address",
+                                                            "doubt-needs-a-miss"};
     return names[static_cast<std::size_t>(guard)];
 }
 
@@ -299,6 +307,7 @@ bool observe(std::vector<MemberView>& members, std::size_t index, const Observat
             view.sent_at = observation.sent_at;
             view.completed_at = observation.completed_at;
             view.failure.reset();
+            view.only_missed = true;
             return true;
         }
         take_failure(view, *failure);
@@ -314,6 +323,7 @@ bool observe(std::vector<MemberView>& members, std::size_t index, const Observat
     view.sent_at = observation.sent_at;
     view.completed_at = observation.completed_at;
     view.failure.reset();
+    view.only_missed = true;
     view.misses = 0;
     return true;
 }
@@ -351,7 +361,21 @@ bool names(const TopologyRow& row, const MemberView& member) {
 bool answers(const MemberView& member, int misses) {
     if (!member.evidence) return false;
     if (!member.failure) return true;
-    return member.failure->kind == ProbeFailureKind::TimedOut && member.misses < misses;
+    return member.only_missed && member.misses < misses;
+}
+
+base::Duration silence_told_within(const ProbeConfig& probe) { return (probe.calm + probe.deadline) * probe.misses; }
+
+base::MonoTime proves_until(const MemberView& member, const ProbeConfig& probe, const Rules& rules) {
+    if (!rules.on(Guard::DoubtNeedsMiss)) return member.sent_at + probe.calm + probe.deadline * probe.misses;
+    // The next question waits for this answer's end. What was read past its deadline was late by us: it is no newer by
+    // that.
+    const base::Duration took = std::min(member.completed_at - member.sent_at, probe.deadline);
+    return member.sent_at + took + silence_told_within(probe);
+}
+
+base::Duration own_lag_max(const ProbeConfig& probe, const Rules& rules) {
+    return rules.on(Guard::DoubtNeedsMiss) ? probe.deadline * 4 : base::Duration(0);
 }
 
 Verdict believe(const std::vector<MemberView>& members, const BeliefContext& context, base::MonoTime now) {

@@ -32,6 +32,7 @@ struct MemberView {
     base::MonoTime completed_at{};        // when that answer was whole
     std::optional<ProbeFailure> failure;  // of the newest observation; none if it was an answer
     int misses = 0;                       // time-outs in a row
+    bool only_missed = true;              // since that answer, nothing but time-outs
     std::string said;                     // what it said last, for the record of changes
     // Claimed when another member's epoch began, and has not been seen as a reader, nor with anything of the newer
     // writer, since: its claim is the old one, not a new election.
@@ -88,11 +89,19 @@ struct Verdict {
 struct BeliefContext {
     const Continuity& continuity;
     std::optional<std::size_t> active;  // whom traffic goes to in the active epoch, if that epoch may go on
-    base::Duration age_max{};           // how long an answer proves something, from when its question was sent
-    int misses = 1;                     // time-outs in a row that make a member silent
+    ProbeConfig probe;
     Rules rules;
     base::MonoTime not_before{};  // answers to questions that were sent before prove nothing
+    bool undoubted = false;       // the active one was proven ever since it was routed, or proven again
 };
+
+// The longest time from one word of a member to the time-out that makes it silent, while our own threads keep time.
+base::Duration silence_told_within(const ProbeConfig& probe);
+// How long an answer proves something: until whatever it is followed by has been told.
+base::MonoTime proves_until(const MemberView& member, const ProbeConfig& probe, const Rules& rules);
+// How much longer the writer that is not doubted stays proven. A member that does not answer is told by the end of its
+// probe; when nothing is told it is we who are late, and that is no gap in the proof before it lasted as long as this.
+base::Duration own_lag_max(const ProbeConfig& probe, const Rules& rules);
 
 // An answer's bytes as a view's facts. Answers with a sequence not above the newest one are ignored (false). An answer
 // with a malformed position, of another engine than the cluster's, or without a row of the topology that is asked for,
@@ -102,7 +111,8 @@ bool observe(std::vector<MemberView>& members, std::size_t index, const Observat
 // Marks the members whose cluster's identity is not `cluster_uid`; without one, not that of most who answer. With a tie
 // all are marked: nobody can tell which is right.
 void mark_foreign(std::vector<MemberView>& members, const std::string& cluster_uid, const Rules& rules);
-// The member answers: its newest counted observation is an answer, or a time-out below `misses`.
+// The member answers: its newest counted observation is an answer, or since its last answer it did nothing but miss,
+// less than `misses` times. A miss after an error does not bring back what was said before it.
 bool answers(const MemberView& member, int misses);
 Verdict believe(const std::vector<MemberView>& members, const BeliefContext& context, base::MonoTime now);
 // Moves the position forward by what the observed member received from the active one, or, when the active one itself

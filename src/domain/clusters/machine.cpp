@@ -23,8 +23,6 @@ constexpr Duration sessions_every = milliseconds(10);  // while draining
 Machine::Machine(ClusterConfig config, Rules rules) : config_(std::move(config)), rules_(rules) {
     for (const MemberConfig& member : config_.members) members_.emplace_back().config = member;
     verdict_.members.resize(members_.size());
-    // The newest answer of a member that answers each probe is never older than a calm interval and one probe.
-    age_max_ = config_.probe.calm + config_.probe.deadline * config_.probe.misses;
 }
 
 std::vector<Action> Machine::start(MonoTime now) {
@@ -102,7 +100,6 @@ std::vector<Action> Machine::reconfigure(ClusterConfig config, MonoTime now) {
     for (const MemberView& gone : former) {
         if (!index_of(gone.config.name)) forget_member(gone.config.name);
     }
-    age_max_ = config_.probe.calm + config_.probe.deadline * config_.probe.misses;
     const bool moved = !active_name_.empty() && before != at(active_name_);
     record("reconfigured", epoch_, {{"members", members_.size()}, {"writer_moved", moved}});
     actions_.push_back(action::Configure{});
@@ -125,9 +122,9 @@ std::vector<Action> Machine::reconfigure(ClusterConfig config, MonoTime now) {
 }
 
 void Machine::judge() {
-    const BeliefContext context{continuity_, epoch_goes_on() || before_hook() ? active() : std::nullopt,
-                                age_max_,    config_.probe.misses,
-                                rules_,      not_before_};
+    const BeliefContext context{continuity_,   epoch_goes_on() || before_hook() ? active() : std::nullopt,
+                                config_.probe, rules_,
+                                not_before_,   undoubted()};
     verdict_ = believe(members_, context, now_);
 }
 
@@ -349,6 +346,11 @@ bool Machine::epoch_goes_on() const {
            state_ == State::Draining || state_ == State::CatchingUp;
 }
 
+// No doubt of the active writer has begun: what it said last stands until something else is told.
+bool Machine::undoubted() const {
+    return state_ == State::Following || state_ == State::Draining || state_ == State::CatchingUp;
+}
+
 bool Machine::active_proven() const { return proven() && proven() == active(); }
 bool Machine::other_proven() const { return proven() && proven() != active(); }
 bool Machine::candidate_proven() const { return proven() && proven() == index_of(candidate_); }
@@ -379,7 +381,8 @@ bool Machine::claim_gone() const {
         if (kind == ProbeFailureKind::OurOwnDelay) return true;  // reached only without the guard
     }
     // Our own delay is not the member's age.
-    return now_ - std::max(member.sent_at, attentive_since_) > age_max_;
+    const MonoTime until = proves_until(member, config_.probe, rules_);
+    return now_ > std::max(until, attentive_since_ + silence_told_within(config_.probe));
 }
 
 void Machine::plan_tick() {
@@ -392,9 +395,11 @@ void Machine::plan_tick() {
     if (switchover_) consider(switchover_->deadline);
     if (wants_sessions()) consider(now_ + sessions_every);
     if (const auto writer = active(); writer && (epoch_goes_on() || before_hook())) {
-        const Duration past = age_max_ + Duration(1);  // older than, not as old as
-        consider(members_[*writer].sent_at + past);
-        consider(std::max(members_[*writer].sent_at, attentive_since_) + past);
+        const ProbeConfig& probe = config_.probe;
+        const MonoTime until = proves_until(members_[*writer], probe, rules_) + Duration(1);  // past it, not at it
+        consider(until);
+        consider(until + own_lag_max(probe, rules_));
+        consider(std::max(until, attentive_since_ + silence_told_within(probe) + Duration(1)));
     }
     if (contested_since_) consider(*contested_since_ + config_.probe.deadline);
     if (unproven_claim_since_) consider(*unproven_claim_since_ + config_.probe.deadline);

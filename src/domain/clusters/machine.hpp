@@ -244,6 +244,7 @@ class Machine {
     bool kills_done() const;
     bool former_answers(const std::string& name) const;
     bool epoch_goes_on() const;
+    bool undoubted() const;
     bool before_hook() const;
     bool switching_over() const;
     bool newcomer_proven() const;
@@ -252,7 +253,6 @@ class Machine {
 
     ClusterConfig config_;
     Rules rules_;
-    base::Duration age_max_{};
     base::MonoTime now_{};
     base::MonoTime due_{};
     std::vector<Action> actions_;

@@ -38,8 +38,9 @@ enum class Guard : std::uint8_t {
     HookIsNoProof,          // a hook that succeeded makes nobody the writer: the target's own answers do
     AnswersSinceHook,       // after a hook whose outcome is unknown only answers to later questions prove a writer
     DiscoveredByAddress,    // only well-formed addresses, and not more than the bound, become members
+    DoubtNeedsMiss,         // a writer that answers each probe in time is not doubted, however late it or we are
 };
-constexpr int guard_count = static_cast<int>(Guard::DiscoveredByAddress) + 1;
+constexpr int guard_count = static_cast<int>(Guard::DoubtNeedsMiss) + 1;
 std::string_view to_string(Guard guard);
 
 // Values: copied, compared, never global.

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <unordered_map>
-#include <unordered_set>
 
 #include "domain/jobs/json_fields_internal.hpp"
 
@@ -121,14 +119,22 @@ base::Result<LingerMemory> LingerMemory::parse(const json::value& value) {
 }
 
 AddressLedger::AddressLedger(std::vector<AddressRow> rows, LingerMemory memory)
-    : rows_(std::move(rows)), memory_(std::move(memory)) {}
+    : rows_(std::move(rows)), memory_(std::move(memory)) {
+    for (const AddressRow& row : rows_) add(row);
+}
+
+void AddressLedger::add(const AddressRow& row) {
+    tokens_.insert(row.token);
+    if (row.kind == AddressKind::Starting) ++subnets_[row.subnet].starting;
+    if (row.kind == AddressKind::Lingering) subnets_[row.subnet].ended.push_back(row.since);
+}
 
 void AddressLedger::reserve(const std::string& run, const std::string& subnet, std::span<const std::string> tokens,
                             base::WallTime now) {
     for (const std::string& token : tokens) {
-        const bool known =
-            std::any_of(rows_.begin(), rows_.end(), [&](const AddressRow& row) { return row.token == token; });
-        if (!known) rows_.push_back({token, run, subnet, AddressKind::Starting, now, {}});
+        if (tokens_.contains(token)) continue;
+        rows_.push_back({token, run, subnet, AddressKind::Starting, now, {}});
+        add(rows_.back());
     }
 }
 
@@ -171,21 +177,23 @@ void AddressLedger::settle(std::span<const NodeSeen> nodes, std::span<const Inte
         ++count;
     }
     rows_.resize(count);
+    subnets_.clear();
+    tokens_.clear();
+    for (const AddressRow& row : rows_) add(row);
 }
 
 std::uint64_t AddressLedger::reserved(const std::string& subnet) const {
-    return static_cast<std::uint64_t>(std::count_if(rows_.begin(), rows_.end(), [&](const AddressRow& row) {
-        return row.kind == AddressKind::Starting && row.subnet == subnet;
-    }));
+    const auto found = subnets_.find(subnet);
+    return found == subnets_.end() ? 0 : found->second.starting;
 }
 
 ComingBack AddressLedger::coming_back(const std::string& subnet, base::WallTime now) const {
-    ComingBack back;
+    const auto found = subnets_.find(subnet);
+    if (found == subnets_.end() || found->second.ended.empty()) return {};
+    ComingBack back{found->second.ended.size(), {}};
     const base::Duration upper = memory_.view(subnet, now).upper;
-    for (const AddressRow& row : rows_) {
-        if (row.kind != AddressKind::Lingering || row.subnet != subnet) continue;
-        ++back.addresses;
-        const base::WallTime expected = row.since + upper;
+    for (const base::WallTime ended : found->second.ended) {
+        const base::WallTime expected = ended + upper;
         if (expected > now && (!back.at || expected < *back.at)) back.at = expected;
     }
     return back;

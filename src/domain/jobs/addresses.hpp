@@ -10,6 +10,8 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "base/json.hpp"
@@ -109,8 +111,16 @@ class AddressLedger {
     const LingerMemory& memory() const { return memory_; }
 
   private:
+    struct Totals {
+        std::uint64_t starting = 0;
+        std::vector<base::WallTime> ended;  // of each lingering one
+    };
+    void add(const AddressRow& row);
+
     std::vector<AddressRow> rows_;
     LingerMemory memory_;
+    std::unordered_map<std::string, Totals> subnets_;  // of the rows
+    std::unordered_set<std::string> tokens_;
 };
 
 }  // namespace signalbox::jobs

@@ -142,39 +142,58 @@ void Breakers::record(const PlaceOutcome& outcome) {
     fail(*places[2], 1, outcome.at);
 }
 
-Health Breakers::health(const Connection& connection, const std::string& zone_id, std::span<const PlaceUse> in_use,
-                        base::WallTime now) const {
-    struct Place {
-        const char* subject;
-        const std::string& name;
-        BreakerView view;
-        std::string PlaceUse::*used;
-    };
-    const std::array places = {
-        Place{"zone", zone_id, zone(zone_id, now), &PlaceUse::zone},
-        Place{"subnet", connection.subnet, subnet(connection.subnet, now), &PlaceUse::subnet},
-        Place{"connection", connection.name, this->connection(connection.name, now), &PlaceUse::connection}};
-    const auto rank = [](BreakerState state) {
-        return state == BreakerState::Closed ? 0 : state == BreakerState::HalfOpen ? 1 : 2;
-    };
-    Health health;
-    for (const Place& place : places) {
-        const double badness = badness_of(place.view);
-        if (badness == 0) continue;
-        BreakerState state = place.view.state;
-        const bool probed =
-            state == BreakerState::HalfOpen && std::any_of(in_use.begin(), in_use.end(), [&](const PlaceUse& use) {
-                return use.*place.used == place.name &&
-                       (use.since == base::WallTime{} || use.since >= place.view.probe_at);
-            });
-        if (probed) state = BreakerState::Open;
-        if (std::pair(rank(state), badness) <= std::pair(rank(health.state), health.badness)) continue;
-        health.state = state;
-        health.badness = badness;
-        health.reason = probed ? fmt::format("{} '{}' is being tried by a run", place.subject, place.name)
-                               : fmt::format("{} '{}' {}", place.subject, place.name, place.view.text());
+// One of the three places that a connection is in.
+struct Breakers::Moment::Place {
+    const char* subject;
+    const std::string& name;
+    BreakerView view;
+    double badness = 0;
+    bool probed = false;
+
+    BreakerState state() const { return probed ? BreakerState::Open : view.state; }
+    bool worse_than(const Health& health) const {
+        const auto rank = [](BreakerState state) {
+            return state == BreakerState::Closed ? 0 : state == BreakerState::HalfOpen ? 1 : 2;
+        };
+        return std::pair(rank(state()), badness) > std::pair(rank(health.state), health.badness);
     }
-    return health;
+    Health health() const {
+        return {state(), badness,
+                probed ? fmt::format("{} '{}' is being tried by a run", subject, name)
+                       : fmt::format("{} '{}' {}", subject, name, view.text())};
+    }
+};
+
+Breakers::Moment::Place Breakers::Moment::look(const char* subject, const std::string& name, const BreakerView& view,
+                                               std::string PlaceUse::*used) const {
+    Place place{subject, name, view, badness_of(view)};
+    place.probed =
+        view.state == BreakerState::HalfOpen && std::any_of(in_use_.begin(), in_use_.end(), [&](const PlaceUse& use) {
+            return use.*used == name && (use.since == base::WallTime{} || use.since >= view.probe_at);
+        });
+    return place;
+}
+
+Health Breakers::Moment::health(const Connection& connection, const std::string& zone) {
+    auto known = zones_.find(zone);
+    if (known == zones_.end()) {
+        const Place place = look("zone", zone, breakers_.zone(zone, now_), &PlaceUse::zone);
+        known = zones_.emplace(zone, place.badness > 0 ? place.health() : Health{}).first;
+    }
+    const Place subnet =
+        look("subnet", connection.subnet, breakers_.subnet(connection.subnet, now_), &PlaceUse::subnet);
+    const Place itself =
+        look("connection", connection.name, breakers_.connection(connection.name, now_), &PlaceUse::connection);
+    const bool by_subnet = subnet.worse_than(known->second);
+    // Of equals the larger place tells more.
+    if (itself.worse_than(known->second) && (!by_subnet || itself.worse_than({subnet.state(), subnet.badness, {}})))
+        return itself.health();
+    return by_subnet ? subnet.health() : known->second;
+}
+
+Health Breakers::health(const Connection& connection, const std::string& zone, std::span<const PlaceUse> in_use,
+                        base::WallTime now) const {
+    return Moment(*this, in_use, now).health(connection, zone);
 }
 
 }  // namespace signalbox::jobs

@@ -3,10 +3,10 @@
 // breaker weighs evidence that decays instead of counting within a window, and lets one run at a time probe what it has
 // closed off. Pure: the state is a fold over recorded outcomes, so it can be replayed.
 
-#include <map>
 #include <optional>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/json.hpp"
@@ -90,6 +90,25 @@ class Breakers {
     Health health(const Connection& connection, const std::string& zone, std::span<const PlaceUse> in_use,
                   base::WallTime now) const;
 
+    // The same for many connections at one moment: what is true of a zone is found once. Refers to the breakers and the
+    // attempts.
+    class Moment {
+      public:
+        Moment(const Breakers& breakers, std::span<const PlaceUse> in_use, base::WallTime now)
+            : breakers_(breakers), in_use_(in_use), now_(now) {}
+        Health health(const Connection& connection, const std::string& zone);
+
+      private:
+        struct Place;
+        Place look(const char* subject, const std::string& name, const BreakerView& view,
+                   std::string PlaceUse::*used) const;
+
+        const Breakers& breakers_;
+        std::span<const PlaceUse> in_use_;
+        base::WallTime now_;
+        std::unordered_map<std::string, Health> zones_;
+    };
+
   private:
     struct Evidence {
         double failures = 0;
@@ -102,7 +121,7 @@ class Breakers {
         std::string last_connection;  // that failed here, and its subnet: for a zone's share
         std::string last_subnet;
     };
-    using Places = std::map<std::string, Evidence>;
+    using Places = std::unordered_map<std::string, Evidence>;
 
     static const Evidence* find(const Places& places, const std::string& key);
     double decay(const Evidence& evidence, base::WallTime now) const;

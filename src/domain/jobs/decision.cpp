@@ -16,6 +16,7 @@ constexpr std::string_view no_free_addresses = "no-free-addresses";
 // What a program named wrongly is told so often, and so long.
 constexpr std::size_t remarks_shown_max = 5;
 constexpr std::size_t name_shown_max = 64;
+constexpr std::uint64_t nodes_compared_max = 0xffffffff;
 
 // What speaks against a place and is yet no reason never to use it, the weightier the higher.
 enum Against : unsigned { tried_before = 1, breaker_open = 2, signalled = 4 };
@@ -28,6 +29,7 @@ struct Judged {
     std::uint64_t nodes_most = 0;  // that its subnet could bear if all its addresses were free
 };
 
+// The candidates are in the decision; those of the input may have been moved there.
 struct Decider {
     const DecisionInput& input;
     Decision decision;
@@ -49,6 +51,7 @@ struct Decider {
     std::string choice_reason() const;
     std::string wait_reason(base::WallTime deadline) const;
     bool resilient() const { return decision.strategy == Strategy::Resilient; }
+    const Candidate& candidate(std::size_t i) const { return decision.candidates[i].candidate; }
 };
 
 std::string connections_text(std::size_t count) { return fmt::format("{} connection{}", count, count == 1 ? "" : "s"); }
@@ -58,12 +61,10 @@ void Decider::judge() {
     const auto workers_min = static_cast<std::uint64_t>(std::max(input.job.workers_min, 1));
     decision.nodes_wanted = workers;
     least = std::max(std::min<std::uint64_t>(workers, 2), std::min(workers, workers_min));
-    judged.resize(input.candidates.size());
-    decision.candidates.reserve(input.candidates.size());
+    judged.resize(decision.candidates.size());
     for (std::size_t i = 0; i < judged.size(); ++i) {
-        const Candidate& candidate = input.candidates[i];
+        const Candidate& candidate = this->candidate(i);
         Judged& of = judged[i];
-        decision.candidates.emplace_back().candidate = candidate;
         of.sound = candidate.connection.managed;
         for (const base::Fault& fault : candidate.faults) {
             if (fault.severity != Severity::Unusable) continue;
@@ -94,7 +95,7 @@ void Decider::judge_tried(const Candidate& candidate, Judged& of) const {
 }
 
 void Decider::rank() {
-    const auto fits = [&](std::size_t i) { return judged[i].sound && input.candidates[i].available >= least; };
+    const auto fits = [&](std::size_t i) { return judged[i].sound && candidate(i).available >= least; };
     bool any = false;
     for (std::size_t i = 0; i < judged.size() && !any; ++i) any = fits(i) && (judged[i].against & signalled) == 0;
     for (std::size_t i = 0; i < judged.size(); ++i) {
@@ -140,27 +141,43 @@ void Decider::order_random() {
 
 void Decider::order_capacity() {
     const auto begin = decision.order.begin();
-    std::stable_sort(begin, begin + static_cast<std::ptrdiff_t>(usable), [&](std::size_t a, std::size_t b) {
-        return input.candidates[a].available > input.candidates[b].available;
-    });
+    std::stable_sort(begin, begin + static_cast<std::ptrdiff_t>(usable),
+                     [&](std::size_t a, std::size_t b) { return candidate(a).available > candidate(b).available; });
 }
+
+// Places are compared by the first number, then by what speaks against them, then as listed.
+struct Key {
+    std::uint64_t rank = 0;
+    double badness = 0;
+    std::size_t index = 0;
+    friend auto operator<=>(const Key&, const Key&) = default;
+};
 
 void Decider::order_resilient() {
     const bool probes = input.job.low_risk && input.tried.empty();
-    const auto state_rank = [&](std::size_t i) {
-        const BreakerState state = input.candidates[i].health.state;
+    const auto state_rank = [&](BreakerState state) -> std::uint64_t {
         if (state == BreakerState::HalfOpen) return probes ? 0 : 2;
         return state == BreakerState::Closed ? 1 : 3;
     };
-    const auto key = [&](std::size_t i) {
+    // From the weightiest to the lightest, each in bits that hold it.
+    const auto rank_of = [&](std::size_t i) {
         const Ranked& ranked = decision.candidates[i];
-        return std::tuple(judged[i].against, ranked.usability == Usability::FullSize ? 0 : 1, state_rank(i),
-                          judged[i].tried_last, judged[i].again ? 0 : 1, decision.nodes_wanted - ranked.nodes,
-                          ranked.candidate.health.badness, i);
+        const std::uint64_t missing = std::min(decision.nodes_wanted - ranked.nodes, nodes_compared_max);
+        std::uint64_t rank = judged[i].against;
+        rank = rank << 1 | (ranked.usability == Usability::FullSize ? 0U : 1U);
+        rank = rank << 2 | state_rank(ranked.candidate.health.state);
+        rank = rank << 16 | std::min<std::uint64_t>(judged[i].tried_last, 0xffff);
+        rank = rank << 1 | (judged[i].again ? 0U : 1U);
+        return rank << 32 | missing;
     };
-    const auto begin = decision.order.begin();
-    std::sort(begin, begin + static_cast<std::ptrdiff_t>(usable),
-              [&](std::size_t a, std::size_t b) { return key(a) < key(b); });
+    std::vector<Key> keys;
+    keys.reserve(usable);
+    for (std::size_t at = 0; at < usable; ++at) {
+        const std::size_t i = decision.order[at];
+        keys.push_back({rank_of(i), candidate(i).health.badness, i});
+    }
+    std::sort(keys.begin(), keys.end());
+    for (std::size_t at = 0; at < usable; ++at) decision.order[at] = keys[at].index;
 }
 
 // A name as it may be shown: whatever the program wrote, on one line and not too long.
@@ -179,7 +196,7 @@ void Decider::order_program() {
     if (!input.program) return fall_back("the strategy program was not asked");
     if (!input.program->fault.empty()) return fall_back("the strategy program: " + input.program->fault);
     std::unordered_map<std::string_view, std::size_t> by_name;
-    for (std::size_t i = 0; i < input.candidates.size(); ++i) by_name.emplace(input.candidates[i].connection.name, i);
+    for (std::size_t i = 0; i < judged.size(); ++i) by_name.emplace(candidate(i).connection.name, i);
     std::vector<std::size_t> order;
     std::vector<bool> placed(judged.size(), false);
     std::vector<std::string> remarks;
@@ -230,7 +247,7 @@ void Decider::wait_or_choose() {
     if (resilient() && in_time && worth_waiting()) {
         base::WallTime until = deadline;
         for (std::size_t i = 0; i < judged.size(); ++i) {
-            const Candidate& candidate = input.candidates[i];
+            const Candidate& candidate = this->candidate(i);
             if (judged[i].sound && candidate.coming_back > 0 && candidate.back_at && *candidate.back_at > input.at)
                 until = std::min(until, *candidate.back_at);
         }
@@ -295,44 +312,32 @@ std::string Decider::choice_reason() const {
 }
 
 std::string Decider::why(std::size_t index) const {
-    const Candidate& candidate = input.candidates[index];
+    const Candidate& candidate = this->candidate(index);
     const Judged& of = judged[index];
     if (!candidate.connection.managed) return "not managed: kept last, never chosen";
-    if (!of.sound) return {};
-    std::vector<std::string> parts;
+    std::string why;
+    const auto say = [&](const std::string& text) { why += why.empty() ? text : "; " + text; };
+    if (!of.sound) return why;
     if (candidate.available < least && least > 2) {
-        parts.push_back(fmt::format("{} addresses available; the job starts with no fewer than {} nodes",
-                                    candidate.available, least));
+        say(fmt::format("{} addresses available; the job starts with no fewer than {} nodes", candidate.available,
+                        least));
     }
-    if (of.nodes_most < least) parts.push_back(fmt::format("its subnet has {} addresses in all", candidate.size));
-    if (resilient()) {
-        if (!candidate.health.reason.empty()) parts.push_back(candidate.health.reason);
-        if (of.tried_last > 0) parts.push_back(fmt::format("attempt {} of this run failed there", of.tried_last - 1));
-        if (of.again) parts.emplace_back("the last attempt failed there by something transient");
-    }
-    return base::join(parts, "; ");
+    if (of.nodes_most < least) say(fmt::format("its subnet has {} addresses in all", candidate.size));
+    if (!resilient()) return why;
+    if (!candidate.health.reason.empty()) say(candidate.health.reason);
+    if (of.tried_last > 0) say(fmt::format("attempt {} of this run failed there", of.tried_last - 1));
+    if (of.again) say("the last attempt failed there by something transient");
+    return why;
 }
 
-}  // namespace
-
-std::string_view to_string(Usability usability) {
-    switch (usability) {
-        case Usability::FullSize:
-            return "usable";
-        case Usability::UnderCapacity:
-            return "under capacity";
-        case Usability::Unusable:
-            break;
-    }
-    return "unusable";
-}
-
-Decision decide(const DecisionInput& input) {
+Decision decide_among(const DecisionInput& input, std::vector<Candidate> candidates) {
     Decider decider{input, {}, {}};
     Decision& decision = decider.decision;
     decision.strategy = input.job.strategy;
     decision.at = input.at;
     decision.facts_at = input.facts_at;
+    decision.candidates.reserve(candidates.size());
+    for (Candidate& candidate : candidates) decision.candidates.emplace_back().candidate = std::move(candidate);
     decider.judge();
     decider.rank();
     decider.arrange();
@@ -355,6 +360,27 @@ Decision decide(const DecisionInput& input) {
     for (std::size_t i = 0; i < decision.candidates.size(); ++i) decision.candidates[i].why = decider.why(i);
     decider.wait_or_choose();
     return std::move(decider.decision);
+}
+
+}  // namespace
+
+std::string_view to_string(Usability usability) {
+    switch (usability) {
+        case Usability::FullSize:
+            return "usable";
+        case Usability::UnderCapacity:
+            return "under capacity";
+        case Usability::Unusable:
+            break;
+    }
+    return "unusable";
+}
+
+Decision decide(const DecisionInput& input) { return decide_among(input, input.candidates); }
+
+Decision decide(DecisionInput&& input) {
+    std::vector<Candidate> candidates = std::move(input.candidates);
+    return decide_among(input, std::move(candidates));
 }
 
 }  // namespace signalbox::jobs

@@ -96,6 +96,8 @@ struct Decision {
 // failure the same connection; more nodes; less against it; as listed. It waits, within full_size_wait, while time may
 // bring addresses that make a better choice: at full size, or where less speaks against it.
 Decision decide(const DecisionInput& input);
+// The same; the candidates are moved into the decision.
+Decision decide(DecisionInput&& input);
 
 base::json::object to_json(const Decision& decision);
 // The input, for the journal, and back: all that a decision depends on, and so without the job's environment, which may

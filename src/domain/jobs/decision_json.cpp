@@ -24,6 +24,12 @@ json::object to_json(const Health& health) {
     return {{"state", to_string(health.state)}, {"badness", health.badness}, {"reason", health.reason}};
 }
 
+// With the number as text: as a JSON number it would not be read back to the last bit.
+json::object stored(const Health& health) {
+    return {
+        {"state", to_string(health.state)}, {"badness", fmt::format("{}", health.badness)}, {"reason", health.reason}};
+}
+
 json::object to_json(const Ranked& ranked, bool chosen) {
     const Candidate& candidate = ranked.candidate;
     return {{"connection", candidate.connection.name},
@@ -54,7 +60,7 @@ json::object to_json(const Candidate& candidate) {
             {"coming_back", candidate.coming_back},
             {"back_at", exact_time_or_null(candidate.back_at)},
             {"size", candidate.size},
-            {"health", to_json(candidate.health)},
+            {"health", stored(candidate.health)},
             {"faults", to_json(candidate.faults)}};
 }
 
@@ -95,7 +101,9 @@ base::Result<Health> parse_health(const json::value& value) {
     Fields fields(value, "health");
     Health health;
     health.state = fields.word("state", parse_breaker_state);
-    health.badness = fields.real("badness", 0);
+    const auto badness = base::parse_double(fields.text("badness"));
+    if (!badness || !(*badness >= 0)) fields.wrong("badness");
+    health.badness = badness.value_or(0);
     health.reason = fields.text("reason");
     SB_CHECK(fields.status());
     return health;

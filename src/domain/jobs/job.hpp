@@ -73,9 +73,21 @@ struct RetryPolicy {
     int budget_min = 10;
     double budget_ratio = 0.5;  // of the runs submitted in the window
     base::Duration budget_window = std::chrono::hours(1);
-    std::vector<RetryRule> rules;                     // before the built-in ones (retry.hpp)
-    RetryClass otherwise = RetryClass::Connection;    // what no rule knows: going elsewhere costs nothing
+    std::vector<RetryRule> rules;                   // before the built-in ones (retry.hpp)
+    RetryClass otherwise = RetryClass::Connection;  // what no rule knows: going elsewhere costs nothing
     friend bool operator==(const RetryPolicy&, const RetryPolicy&) = default;
+};
+
+// A Spark application in place of a command: a standalone cluster of the run's own nodes, with the driver on the first.
+struct SparkApplication {
+    std::string application;             // the path of a program in Python, or of a jar
+    std::vector<std::string> arguments;  // for it
+    std::string home;                    // a Spark distribution; empty: the pyspark that `python` has
+    std::string python;                  // the interpreter of driver and executors; empty: Spark's own choice
+    std::vector<std::pair<std::string, std::string>> conf;  // "spark.…"; may hold secrets
+    int worker_cores = 1;
+    int worker_memory_mib = 1024;
+    friend bool operator==(const SparkApplication&, const SparkApplication&) = default;
 };
 
 struct Job {
@@ -83,10 +95,11 @@ struct Job {
     std::vector<Connection> connections;  // in the user's order, at least one managed
     std::vector<Source> sources;          // each must be reachable from the connection that is used
     Strategy strategy = Strategy::Resilient;
-    StrategyProgram program;           // for Strategy::Program
-    int workers = 2;                   // nodes at full size, driver included (as in Glue)
-    int workers_min = 2;               // starts with fewer than `workers`, but not with fewer than these (never > workers)
-    std::vector<std::string> command;  // program and arguments, at least the program
+    StrategyProgram program;  // for Strategy::Program
+    int workers = 2;          // nodes at full size, driver included (as in Glue)
+    int workers_min = 2;      // starts with fewer than `workers`, but not with fewer than these (never > workers)
+    std::vector<std::string> command;  // program and arguments, at least the program; none for a Spark application
+    std::optional<SparkApplication> spark;
     std::vector<std::pair<std::string, std::string>> environment;
     std::string directory = "/";                             // where the command runs
     base::Duration timeout = std::chrono::hours(48);         // from the start to the end of an attempt

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "domain/jobs/json_fields_internal.hpp"
+#include "domain/jobs/spark_json.hpp"
 
 namespace signalbox::jobs {
 namespace {
@@ -129,6 +130,7 @@ json::object to_json(const Job& job, Secrets secrets) {
                         {"workers", job.workers},
                         {"workers_min", job.workers_min},
                         {"command", texts_to_json(job.command)},
+                        {"spark", spark_to_json(job.spark, secrets)},
                         {"directory", job.directory},
                         {"timeout", base::format_duration(job.timeout)},
                         {"max_concurrent_runs", job.max_concurrent_runs},
@@ -155,6 +157,9 @@ base::Result<Job> parse_job(const json::value& value) {
     job.timeout = fields.duration("timeout");
     job.max_concurrent_runs = fields.number("max_concurrent_runs", 1);
     job.queue_time_max = fields.duration("queue_time");
+    if (fields.has("spark")) {
+        SB_TRY(job.spark, parse_spark(fields.value("spark")));
+    }
     if (fields.has("environment")) job.environment = fields.pairs("environment");
     if (fields.has("sources")) {
         for (const json::value& element : fields.array("sources")) {

@@ -168,14 +168,15 @@ const std::vector<BuiltinRule>& builtin_rules() {
 }
 
 std::string retry_rules_text() {
-    std::string text = "| what failed | told by | class |\n|---|---|---|\n";
+    std::string text = "| class | what failed | told by |\n|---|---|---|\n";
     for (const BuiltinRule& rule : builtin_rules()) {
         std::vector<std::string> told;
         for (const int code : rule.exit_codes) told.push_back(fmt::format("exit code {}", code));
         for (const std::string_view word : rule.words) told.push_back(fmt::format("`{}`", word));
         if (told.empty()) told.emplace_back("where it failed");
-        text += fmt::format("| {} | {} | {}{} |\n", rule.what, base::join(told, ", "), to_string(rule.retry),
-                            rule.zone_if_open ? "; `zone` if the zone's breaker is open" : "");
+        text += fmt::format("| *{}*{} | {} | {} |\n", to_string(rule.retry),
+                            rule.zone_if_open ? "; *zone* if the zone's breaker is open" : "", rule.what,
+                            base::join(told, ", "));
     }
     return text;
 }

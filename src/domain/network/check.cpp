@@ -31,8 +31,8 @@ struct Checker {
     void groups();
     void nodes_talk(const Groups& groups);
     void sources(const Groups& groups);
-    void source(const std::string& prefix, const base::HostPort& address, const Groups& groups);
-    void take(const std::string& prefix, base::Fault fault);
+    void source(const std::string& name, const base::HostPort& address, const Groups& groups);
+    void take(const std::string& name, base::Fault fault);
 };
 
 // An endpoint serves the subnet by its route table (gateway), by itself (interface), or by a route that names it.
@@ -179,24 +179,24 @@ void Checker::nodes_talk(const Groups& groups) {
 }
 
 // What the checks of the place and of other sources have said already is not said again, unless it is worse here.
-void Checker::take(const std::string& prefix, base::Fault fault) {
+void Checker::take(const std::string& name, base::Fault fault) {
     const bool rules_out = fault.severity == Severity::Unusable && !fault.signal;
     for (base::Fault& known : report.faults) {
         if (known.code != fault.code || !known.message.ends_with(fault.message)) continue;
-        if (!rules_out || (prefix.empty() && known.message == fault.message)) {
+        if (!rules_out || (name.empty() && known.message == fault.message)) {
             known.severity = std::max(known.severity, fault.severity);
             return;
         }
     }
-    fault.message.insert(0, prefix);
+    if (!name.empty()) fault.message = fmt::format("source '{}': {}", name, fault.message);
     report.faults.push_back(std::move(fault));
 }
 
-void Checker::source(const std::string& prefix, const base::HostPort& source, const Groups& groups) {
+void Checker::source(const std::string& name, const base::HostPort& source, const Groups& groups) {
     const auto address = parse_address(source.host);
     if (!address || *address == 0) {
         add(FaultId::SourceUnresolved,
-            fmt::format("{}{} is {}", prefix.empty() ? "data source " : prefix, source.text(),
+            fmt::format("{} {} is {}", name.empty() ? "data source" : "source '" + name + "':", source.text(),
                         address ? "no address that can be reached from elsewhere" : "given by name"));
         return;
     }
@@ -204,14 +204,13 @@ void Checker::source(const std::string& prefix, const base::HostPort& source, co
     internal::Faults faults;
     internal::Trace(index, *place, groups, !demand.security_groups.empty(), *address, source.port, faults, nullptr)
         .run();
-    for (base::Fault& fault : faults) take(prefix, std::move(fault));
+    for (base::Fault& fault : faults) take(name, std::move(fault));
 }
 
 void Checker::sources(const Groups& groups) {
     if (demand.data_source) source("", *demand.data_source, groups);
     for (const Source& one : demand.sources)
-        for (const base::HostPort& address : one.addresses)
-            source(fmt::format("source '{}': ", one.name), address, groups);
+        for (const base::HostPort& address : one.addresses) source(one.name, address, groups);
 }
 
 void Checker::groups() {

@@ -21,14 +21,17 @@ std::string address_text(std::uint32_t address) {
     return fmt::format("{}.{}.{}.{}", address >> 24, (address >> 16) & 255, (address >> 8) & 255, address & 255);
 }
 
+// Allocates nothing: every check of a source parses its address.
 std::optional<std::uint32_t> parse_address(std::string_view text) {
-    const auto parts = base::split(text, '.');
-    if (parts.size() != 4) return std::nullopt;
+    constexpr int parts = 4;
     std::uint32_t address = 0;
-    for (const std::string_view part : parts) {
-        const auto number = base::parse_uint(part);
-        if (!number || *number > 255 || (part.size() > 1 && part.front() == '0')) return std::nullopt;
+    for (int part = 1; part <= parts; ++part) {
+        const std::size_t end = part < parts ? text.find('.') : text.size();
+        if (end == std::string_view::npos) return std::nullopt;
+        const auto number = base::parse_uint(text.substr(0, end));
+        if (!number || *number > 255 || (end > 1 && text.front() == '0')) return std::nullopt;
         address = address << 8 | static_cast<std::uint32_t>(*number);
+        if (part < parts) text.remove_prefix(end + 1);
     }
     return address;
 }

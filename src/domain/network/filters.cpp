@@ -45,7 +45,8 @@ bool covers_all_ports(const Rule& rule) {
 void Samples::cut_by(const Range& range) {
     if (range.prefix_bits <= whole_.prefix_bits || !whole_.contains(range.base)) return;
     const auto add = [&](std::uint32_t address) {
-        if (std::find(addresses_.begin(), addresses_.end(), address) == addresses_.end()) addresses_.push_back(address);
+        if (address != whole_.base && std::find(others_.begin(), others_.end(), address) == others_.end())
+            others_.push_back(address);
     };
     add(range.base);
     if (range.last() != whole_.last()) add(range.last() + 1);
@@ -55,9 +56,10 @@ std::optional<Denied> denied(const std::vector<const AclEntry*>& entries, const 
                              int port_to) {
     Samples samples(peers);
     for (const AclEntry* entry : entries) samples.cut_by(entry->range);
-    for (const std::uint32_t peer : samples.addresses())
-        if (auto found = denied_port(entries, peer, port_from, port_to)) return found;
-    return std::nullopt;
+    std::optional<Denied> found;
+    samples.first(
+        [&](std::uint32_t peer) { return (found = denied_port(entries, peer, port_from, port_to)).has_value(); });
+    return found;
 }
 
 }  // namespace signalbox::network::internal

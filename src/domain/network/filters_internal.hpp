@@ -16,13 +16,21 @@ bool covers_all_ports(const Rule& rule);
 // One address of each part of `whole` that the ranges tell apart: what holds for all of these holds for all of it.
 class Samples {
   public:
-    explicit Samples(const Range& whole) : whole_(whole), addresses_{whole.base} {}
+    explicit Samples(const Range& whole) : whole_(whole) {}
     void cut_by(const Range& range);
-    const std::vector<std::uint32_t>& addresses() const { return addresses_; }
+    bool is_cut() const { return !others_.empty(); }
+    // The first of them for which `is` holds, or nothing.
+    template <typename Predicate>
+    std::optional<std::uint32_t> first(Predicate is) const {
+        if (is(whole_.base)) return whole_.base;
+        for (const std::uint32_t address : others_)
+            if (is(address)) return address;
+        return std::nullopt;
+    }
 
   private:
     Range whole_;
-    std::vector<std::uint32_t> addresses_;
+    std::vector<std::uint32_t> others_;  // beside the whole's base; mostly none
 };
 
 // What a network ACL denies of a packet to or from one of the peers, to one of the ports.

@@ -127,6 +127,10 @@ void Index::index_interfaces() {
         interfaces_[interface.subnet].emplace(interface.address, &interface);
         if (interface.state == "lingering") ++lingering_[interface.subnet];
     }
+    for (const auto& [subnet, held] : interfaces_) {
+        const auto found = places_.find(subnet);
+        if (found != places_.end()) found->second.interfaces = &held;
+    }
 }
 
 const Place* Index::place(std::string_view subnet) const { return find_in(places_, subnet); }
@@ -150,11 +154,10 @@ const Place* Index::place_at(std::string_view network, std::uint32_t address) co
     return place->subnet->range.contains(address) ? place : nullptr;
 }
 
-const Interface* Index::interface_at(std::string_view subnet, std::uint32_t address) const {
-    const auto* held = find_in(interfaces_, subnet);
-    if (held == nullptr) return nullptr;
-    const auto found = held->find(address);
-    return found == held->end() ? nullptr : found->second;
+const Interface* Place::interface_at(std::uint32_t address) const {
+    if (interfaces == nullptr) return nullptr;
+    const auto found = interfaces->find(address);
+    return found == interfaces->end() ? nullptr : found->second;
 }
 
 std::vector<const Network*> Index::networks_at(std::uint32_t address) const {

@@ -36,6 +36,11 @@ struct Place {
     const Table* table = nullptr;            // that it really uses: the one that names it, else its network's main one
     const Acl* acl = nullptr;                // that names it, else its network's default one; none: nothing is filtered
     std::vector<const Endpoint*> endpoints;  // interface endpoints that name it
+    const std::unordered_map<std::uint32_t, const Interface*>* interfaces =
+        nullptr;  // by address; nullptr: it has none
+
+    // The interface that holds the address in it, or nullptr.
+    const Interface* interface_at(std::uint32_t address) const;
 };
 
 class Index {
@@ -43,6 +48,8 @@ class Index {
     // Refers to the facts: they must outlive the index and stay as they are.
     explicit Index(const Facts& facts);
     explicit Index(Facts&&) = delete;
+    Index(const Index&) = delete;
+    Index& operator=(const Index&) = delete;
 
     const Facts& facts() const { return facts_; }
     // By id, or nullptr.
@@ -57,8 +64,7 @@ class Index {
 
     // The subnet of that network whose range has the address, or nullptr. Networks may overlap each other.
     const Place* place_at(std::string_view network, std::uint32_t address) const;
-    // The interface that holds the address in that subnet, or nullptr.
-    const Interface* interface_at(std::string_view subnet, std::uint32_t address) const;
+
     // All networks whose range, or a subnet's, has the address.
     std::vector<const Network*> networks_at(std::uint32_t address) const;
     // An active peering of the two, else any other one of them, else nullptr.

@@ -78,7 +78,7 @@ void Trace::resolve() {
         far_ = index_.place_at(far_network_, address_);
         // The peering ends at its network; where the address really lies is told by the fault.
     }
-    if (far_ != nullptr) interface_ = index_.interface_at(far_->subnet->id, address_);
+    if (far_ != nullptr) interface_ = far_->interface_at(address_);
 }
 
 // No route says where the address lies: the only network that has it, ours before others.

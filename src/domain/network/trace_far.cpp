@@ -40,10 +40,10 @@ void Trace::acl(FaultId id, const Place& place, bool inbound, const Range& peers
     const auto& entries = inbound ? place.acl->ingress : place.acl->egress;
     const int first = answers ? ephemeral_first : port_;
     const int last = answers ? ephemeral_last : port_;
-    auto found = answers ? denied(entries, peers, client_port_first, client_port_last) : std::nullopt;
-    const bool some_only = answers && !found;
-    if (!found) found = denied(entries, peers, first, last);
+    auto found = denied(entries, peers, first, last);
     if (!found) return;
+    const auto of_clients = answers ? denied(entries, peers, client_port_first, client_port_last) : found;
+    if (of_clients) found = of_clients;
     const std::string& name = place.acl->acl->id;
     const std::string ports = answers ? fmt::format("{}-{}", first, last) : std::to_string(first);
     const char* direction = inbound ? "inbound" : "outbound";
@@ -58,7 +58,7 @@ void Trace::acl(FaultId id, const Place& place, bool inbound, const Range& peers
                     found->by == nullptr ? "" : fmt::format(", with a number below {}", found->by->number), ports,
                     towards, peers.text()));
     // The nodes themselves choose other ports; a gateway on the way may choose these.
-    if (some_only) faults_.back().severity = base::Severity::Degraded;
+    if (!of_clients) faults_.back().severity = base::Severity::Degraded;
 }
 
 void Trace::destination() {
@@ -119,6 +119,7 @@ void Trace::ingress() {
         for (const Rule& rule : group->ingress) {
             if (!covers_port(rule, port_)) continue;
             if (rule.range) {
+                if (rule.range->contains(from_.subnet->range)) return;
                 rules.push_back(&rule);
                 samples.cut_by(*rule.range);
             } else {
@@ -128,12 +129,10 @@ void Trace::ingress() {
         }
     }
     if (by_membership && referable()) return;
-    std::optional<std::uint32_t> blocked;
-    for (const std::uint32_t source : samples.addresses()) {
-        const bool good =
-            std::any_of(rules.begin(), rules.end(), [&](const Rule* rule) { return rule->range->contains(source); });
-        if (!good) blocked = blocked.value_or(source);
-    }
+    const auto blocked = samples.first([&](std::uint32_t source) {
+        return std::none_of(rules.begin(), rules.end(),
+                            [&](const Rule* rule) { return rule->range->contains(source); });
+    });
     if (!blocked) return;
     const std::string names = base::join(interface_->security_groups, ", ");
     if (by_membership) {
@@ -146,7 +145,7 @@ void Trace::ingress() {
     const std::string from = groups_.empty() || !referable() ? from_.subnet->range.text() : "sg:" + groups_.front()->id;
     add(FaultId::DestinationIngressBlocked,
         fmt::format("no inbound rule of {} (interface '{}') lets {} reach {}", names, interface_->id,
-                    samples.addresses().size() > 1
+                    samples.is_cut()
                         ? "all of " + from_.subnet->range.text() + ", such as " + address_text(*blocked) + ","
                         : from_.subnet->range.text() + (groups_.empty() ? "" : " or " + names_of(groups_)),
                     text()),
@@ -165,47 +164,47 @@ void Trace::way_back() {
     }
     Samples samples(from_.subnet->range);
     for (const Route* route : far_->table->routes) samples.cut_by(route->destination);
-    for (const std::uint32_t source : samples.addresses())
-        if (!back_route(source)) return;
+    samples.first([&](std::uint32_t source) { return !back_route(source); });
 }
 
 // False with a fault if the destination's table does not lead back to that source.
 bool Trace::back_route(std::uint32_t source) {
     const Route* route = far_->table->to(source);
+    if (route != nullptr && !route->blackhole && leads_back(*route)) return true;
     const std::string& table = far_->table->table->id;
-    const std::string back = far_network_ == own_network() ? "local" : "the peering with '" + own_network() + "'";
-    const std::string remedy = fmt::format("Route {} to {} in table '{}'.", from_.subnet->range.text(), back, table);
+    const std::string remedy = fmt::format(
+        "Route {} to {} in table '{}'.", from_.subnet->range.text(),
+        far_network_ == own_network() ? "local" : fmt::format("the peering with '{}'", own_network()), table);
     if (route == nullptr) {
         add(FaultId::ReturnNoRoute,
             fmt::format("table '{}' of subnet '{}' has no route back from {} to {}", table, far_->subnet->id, text(),
                         address_text(source)),
             remedy);
-        return false;
-    }
-    if (route->blackhole) {
+    } else if (route->blackhole) {
         add(FaultId::ReturnBlackholed,
             fmt::format("table '{}' of subnet '{}' routes {} to a blackhole: no answer comes "
                         "back from {} to {}",
                         table, far_->subnet->id, route->destination.text(), text(), address_text(source)),
             remedy);
-        return false;
+    } else {
+        add(FaultId::ReturnAstray,
+            fmt::format("table '{}' of subnet '{}' routes {} to {}, which does not lead back from "
+                        "{} to {}",
+                        table, far_->subnet->id, route->destination.text(), target_text(*route), text(),
+                        address_text(source)),
+            remedy);
     }
-    // Of a kind that is not known, nothing is known here either.
-    if (route->kind == TargetKind::Other) return true;
-    bool leads_back = route->kind == TargetKind::Local && far_network_ == own_network();
-    if (route->kind == TargetKind::Peering && far_network_ != own_network()) {
-        const Peering* peering = index_.peering(route->target);
-        leads_back = peering != nullptr && peering->state == "active" && has(peering->networks, own_network()) &&
-                     has(peering->networks, far_network_);
-    }
-    if (leads_back) return true;
-    add(FaultId::ReturnAstray,
-        fmt::format("table '{}' of subnet '{}' routes {} to {}, which does not lead back from {} "
-                    "to {}",
-                    table, far_->subnet->id, route->destination.text(), target_text(*route), text(),
-                    address_text(source)),
-        remedy);
     return false;
+}
+
+bool Trace::leads_back(const Route& route) const {
+    // Of a kind that is not known, nothing is known here either.
+    if (route.kind == TargetKind::Other) return true;
+    if (route.kind == TargetKind::Local) return far_network_ == own_network();
+    if (route.kind != TargetKind::Peering || far_network_ == own_network()) return false;
+    const Peering* peering = index_.peering(route.target);
+    return peering != nullptr && peering->state == "active" && has(peering->networks, own_network()) &&
+           has(peering->networks, far_network_);
 }
 
 }  // namespace signalbox::network::internal

@@ -67,6 +67,7 @@ class Trace {
     void ingress();
     void way_back();
     bool back_route(std::uint32_t source);
+    bool leads_back(const Route& route) const;
     void acl(FaultId id, const Place& place, bool inbound, const Range& peers, bool answers);
 
     const Index& index_;
@@ -81,7 +82,7 @@ class Trace {
     const Route* route_ = nullptr;
     const Peering* peering_ = nullptr;        // of the route, if it is active and ours
     std::vector<const Network*> candidates_;  // networks that have the address, if the route does not say which
-    std::string far_network_;                 // where the address lies, or would; empty: in no known network
+    std::string_view far_network_;            // where the address lies, or would; empty: in no known network
     const Place* far_ = nullptr;
     const Interface* interface_ = nullptr;
 };

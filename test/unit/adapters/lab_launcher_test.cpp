@@ -39,6 +39,7 @@ class Provider : public testing::Test {
     LabLauncher launcher() const { return LabLauncher(socket(), "/usr/bin/signalbox"); }
     Kind launch() const {
         ports::NodeLaunch node;
+        node.token = "jr_x-0";
         node.command = {"/bin/true"};
         return launcher().launch(node).kind;
     }

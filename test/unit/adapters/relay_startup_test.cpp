@@ -7,8 +7,6 @@
 namespace signalbox::wire::postgres {
 namespace {
 
-using testing::HasSubstr;
-
 const std::string startup("\0\0\0\x13\0\x03\0\0user\0root\0\0", 19);
 
 TEST(ParseOpening, tells_the_packets_that_a_client_may_begin_with) {

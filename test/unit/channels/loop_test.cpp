@@ -165,10 +165,10 @@ TEST(Loop, aims_a_slot_at_the_writer_and_away_from_none) {
     EXPECT_THAT(aims, ElementsAre("aim a a:3306", testing::StartsWith("aim  "), "aim b b:3306"));
 }
 
-probing::ResultSet rows(std::vector<std::pair<std::string, std::optional<std::string>>> cells) {
+probing::ResultSet rows(const std::vector<std::pair<std::string, std::optional<std::string>>>& cells) {
     probing::ResultSet set;
     set.rows.emplace_back();
-    for (auto& [column, value] : cells) {
+    for (const auto& [column, value] : cells) {
         set.columns.push_back(column);
         set.rows[0].push_back(value);
     }

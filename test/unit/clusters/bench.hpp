@@ -62,6 +62,15 @@ class Bench {
         now += later;
         step(input::Tick{});
     }
+    // As a daemon that keeps time: each tick when it is due.
+    void pass(base::Duration time) {
+        const MonoTime end = now + time;
+        while (machine.next_deadline() <= end) {
+            now = machine.next_deadline();
+            step(input::Tick{});
+        }
+        now = end;
+    }
     void step(const Input& input) { take(machine.step(input, now)); }
     // Everybody answers as a cluster does whose writer is `writing`.
     void calm(int writing, const std::string& state = "0-1-100") {

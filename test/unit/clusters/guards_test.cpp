@@ -58,6 +58,23 @@ TEST(Guards, our_own_delay_is_no_miss) {
     });
 }
 
+TEST(Guards, a_writer_that_answers_in_time_is_not_doubted_for_the_age_of_its_last_answer) {
+    expect_guarded(Guard::DoubtNeedsMiss, [](Rules rules) {
+        Bench bench(rules);
+        bench.load();
+        bench.calm(0);
+        bench.pass(50ms);
+        MonoTime sent = bench.now;
+        bench.pass(200ms);
+        bench.tell_at(0, writer(0), sent);
+        bench.pass(50ms);
+        sent = bench.now;
+        bench.pass(200ms);
+        bench.tell_at(0, writer(0), sent);
+        return bench.recorded("writer-unclear");
+    });
+}
+
 TEST(Guards, a_member_that_replicates_is_no_writer_though_it_is_writable) {
     expect_guarded(Guard::ReplicatesFromNobody, [](Rules rules) {
         Bench bench(rules);

@@ -306,6 +306,96 @@ TEST(Machine, our_own_pause_does_not_take_the_writer_away) {
     EXPECT_EQ(bench.machine.state(), State::Following);
 }
 
+TEST(Machine, a_writer_that_answers_each_probe_just_in_time_is_not_doubted) {
+    Bench bench = following();
+    for (const auto took : {1ms, 249ms, 249ms, 1ms, 249ms, 120ms, 249ms}) {
+        bench.pass(50ms);
+        const MonoTime sent = bench.now;
+        bench.pass(took);
+        bench.tell_at(0, writer(0), sent);
+        EXPECT_EQ(bench.machine.state(), State::Following);
+    }
+    EXPECT_FALSE(bench.recorded("writer-unclear"));
+}
+
+TEST(Machine, a_silent_writer_is_noticed_when_the_first_probe_that_it_did_not_answer_ends) {
+    Bench bench = following();
+    bench.pass(50ms);
+    MonoTime sent = bench.now;
+    bench.pass(249ms);
+    bench.tell_at(0, writer(0), sent);
+    bench.pass(50ms);
+    sent = bench.now;
+    bench.pass(250ms);
+    EXPECT_EQ(bench.machine.state(), State::Following);
+    bench.tell_at(0, ProbeFailure{ProbeFailureKind::TimedOut, 0, ""}, sent);
+    EXPECT_EQ(bench.machine.state(), State::Holding);
+}
+
+TEST(Machine, with_several_misses_allowed_none_below_the_limit_begins_a_doubt) {
+    ClusterConfig config = three_members();
+    config.probe.misses = 3;
+    Bench bench({}, config);
+    bench.load();
+    bench.calm(0);
+    for (int miss = 1; miss <= 3; ++miss) {
+        bench.pass(50ms);
+        const MonoTime sent = bench.now;
+        bench.pass(250ms);
+        EXPECT_EQ(bench.machine.state(), State::Following) << miss;
+        bench.tell_at(0, ProbeFailure{ProbeFailureKind::TimedOut, 0, ""}, sent);
+    }
+    EXPECT_EQ(bench.machine.state(), State::Holding);
+}
+
+TEST(Machine, a_miss_after_a_refusal_does_not_bring_back_what_was_said_before) {
+    ClusterConfig config = three_members();
+    config.probe.misses = 2;
+    Bench bench({}, config);
+    bench.load();
+    bench.calm(0);
+    bench.fail(0, ProbeFailureKind::Refused);
+    bench.fail(0, ProbeFailureKind::TimedOut);
+    EXPECT_EQ(bench.machine.state(), State::Holding);
+    bench.tell(0, writer(0));
+    EXPECT_EQ(bench.machine.state(), State::Following);
+}
+
+TEST(Machine, a_probe_that_we_send_or_end_late_ourselves_begins_no_doubt) {
+    Bench bench = following();
+    bench.pass(50ms + 250ms + 900ms);  // nothing is told
+    EXPECT_EQ(bench.machine.state(), State::Following);
+    bench.fail(0, ProbeFailureKind::OurOwnDelay);
+    EXPECT_EQ(bench.machine.state(), State::Following);
+    bench.tell(0, writer(0));
+    EXPECT_FALSE(bench.recorded("writer-unclear"));
+}
+
+TEST(Machine, when_nothing_is_told_for_long_the_writer_is_doubted_whoever_is_late) {
+    Bench bench = following();
+    bench.pass(50ms + 250ms + 1010ms);
+    EXPECT_TRUE(bench.recorded("writer-unclear"));
+    EXPECT_NE(bench.machine.state(), State::Following);
+}
+
+TEST(Machine, who_is_doubted_needs_a_new_answer_within_the_time_of_one) {
+    Bench bench = following();
+    bench.fail(0, ProbeFailureKind::ServerError);
+    EXPECT_EQ(bench.machine.state(), State::Unclear);
+    bench.pass(301ms);
+    EXPECT_EQ(bench.machine.state(), State::Holding);
+}
+
+TEST(Machine, an_answer_that_we_read_long_after_its_deadline_proves_nobody) {
+    Bench bench = following();
+    bench.fail(0, ProbeFailureKind::Refused);
+    bench.fail(2, ProbeFailureKind::Refused);
+    bench.tell_at(1, writer(1, "0-1-100,0-2-101"), bench.now - 600ms);
+    EXPECT_EQ(bench.routed(), "");
+    bench.tell_at(1, writer(1, "0-1-100,0-2-101"), bench.now - 240ms);
+    EXPECT_EQ(bench.routed(), "b");
+}
+
 TEST(Machine, a_writer_that_leaves_the_configuration_is_followed_by_none_until_one_is_proven) {
     Bench bench = following();
     ClusterConfig fewer = three_members();

@@ -222,6 +222,8 @@ TEST(Lifecycle, the_reference_page_shows_the_transition_table) {
 TEST(Lifecycle, a_run_survives_the_store_unchanged) {
     jobs::Run run = running_run();
     run.job.environment = {{"PASSWORD", "hunter2"}};
+    run.job.spark = SparkApplication{
+        "/jobs/load.py", {"--full"}, "", "/usr/bin/python3", {{"spark.hadoop.secret", "hunter2"}}, 2, 700};
     run.arguments = {{"day", "2026-01-01"}};
     run.nodes[1].exit = Exit{ExitHow::Signaled, 0, 9};
     const auto value = base::parse_json(base::json::serialize(to_json(run)));

@@ -14,8 +14,6 @@
 namespace signalbox::lab {
 namespace {
 
-using testing::ElementsAre;
-
 TEST(LabPositions, places_in_the_log_are_compared_as_numbers_not_as_text) {
     const auto at = [](const char* text) { return *parse_lsn(text); };
     EXPECT_TRUE(at("0/100").covers(at("0/FF")));

@@ -108,8 +108,8 @@ TEST(FileFacts, every_field_of_every_item_is_needed_and_named_with_its_item) {
         for (const auto& [field, value] : items.get_array().front().get_object()) {
             if (field == "route_table") continue;  // the lab tells it, the tables tell it, too
             ++fields;
-            const std::string told =
-                error_after([&](json::object& o) { o.at(list).as_array()[0].as_object().erase(field); });
+            const std::string told = error_after(
+                [list = list, field = field](json::object& o) { o.at(list).as_array()[0].as_object().erase(field); });
             EXPECT_THAT(told, AllOf(HasSubstr(std::string(list) + ": item 1"),
                                     HasSubstr("'" + std::string(field) + "': expected")));
         }

@@ -140,8 +140,8 @@ Names Walker::by_route(const Route& route) const {
         if (peering == nullptr || peering->state != "active" || !lists(peering->networks, from.network))
             return {"source-peering-broken"};
         const std::string other = peering->networks[0] == from.network ? peering->networks[1] : peering->networks[0];
-        if (by_id(facts.networks, other) == nullptr) return leaves(nullptr, nullptr);
         const Subnet* far = subnet_at(other, packet.destination);
+        if (far == nullptr && by_id(facts.networks, other) == nullptr) return beyond(route);  // nothing is known of it
         return far == nullptr ? Names{"source-not-transitive", "destination-no-subnet"} : arrives(*far);
     }
     const auto known = networks_with(facts, packet.destination);
@@ -159,9 +159,9 @@ Names Walker::by_route(const Route& route) const {
 
 // Out of all known networks, and back to the subnet.
 Names Walker::beyond(const Route& route) const {
-    if (const Names stopped = leaves(nullptr, nullptr); !stopped.empty()) return stopped;
+    if (Names stopped = leaves(nullptr, nullptr); !stopped.empty()) return stopped;
     if (route.kind == TargetKind::Nat)
-        if (const Names stopped = through_nat(route); !stopped.empty()) return stopped;
+        if (Names stopped = through_nat(route); !stopped.empty()) return stopped;
     if (route.kind == TargetKind::Internet && route.target != "internet") {
         const InternetGateway* gateway = by_id(facts.internet_gateways, route.target);
         if (gateway == nullptr) return {"internet-gateway-missing"};
@@ -220,18 +220,19 @@ Names Walker::arrives(const Subnet& far) const {
     if (apart) {
         if (far.state != "available") return {"destination-unavailable"};
         const Network* network = by_id(facts.networks, far.network);
-        if (far.network != from.network && network->state != "available") return {"destination-unavailable"};
+        if (far.network != from.network && network != nullptr && network->state != "available")
+            return {"destination-unavailable"};
         if (!acl_passes(facts, far, true, packet.source, packet.port)) return {"destination-acl-denied"};
     }
     const Interface* holder = nullptr;
     for (const Interface& interface : facts.interfaces)
         if (interface.subnet == far.id && interface.address == packet.destination && holder == nullptr)
             holder = &interface;
-    if (const Names stopped = leaves(holder, &far); !stopped.empty()) return stopped;
+    if (Names stopped = leaves(holder, &far); !stopped.empty()) return stopped;
     if (holder == nullptr && facts.interfaces_known) return {"destination-no-interface"};
     if (holder != nullptr) {
         if (holder->state != "in-use") return {"destination-interface-down"};
-        if (const Names stopped = enters(*holder, far); !stopped.empty()) return stopped;
+        if (Names stopped = enters(*holder, far); !stopped.empty()) return stopped;
     }
     return apart ? returns(far) : Names{};
 }
