@@ -191,7 +191,7 @@ def kill_starts(world: World, kills: int, at_once: int) -> None:
         starting = []
         for _ in range(min(at_once, left)):
             child = subprocess.Popen(world.job_argv("run", "marked"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            starting.append((time.monotonic() + draw.uniform(0, 0.8), child))
+            starting.append((time.monotonic() + draw.uniform(0, 1.2), child))
         for due, child in sorted(starting, key=lambda one: one[0]):
             time.sleep(max(0.0, due - time.monotonic()))
             child.send_signal(signal.SIGKILL)
@@ -242,11 +242,13 @@ def burst(build: pathlib.Path, count: int, addresses: int, results: Results) -> 
         say(f"    submitted within {time.monotonic() - began:.0f} s; {free} addresses are free")
         runs = world.wait_for_ends("burst", 60 + count * 1.5)
         failed = [run for run in runs if run["state"] != "SUCCEEDED"]
-        refused = sum(1 for run in runs for node in run["nodes"] if node["refusal"])
+        refusals = [node["refusal"] for run in runs for node in run["nodes"] if node["refusal"]]
+        for text, times in collections.Counter(refusals).most_common(5):
+            say(f"    {times} × {text}")
         small = sum(1 for run in runs if run["state"] == "SUCCEEDED" and len(run["nodes"]) < 2)
         for run in failed[:5]:
             say(f"    {run['id'][:15]} {run['state']}: {run['reason']}")
-        results.add("jobs.address_failures", len(failed) + refused, "runs", "= 0", [float(len(failed) + refused)], starts=count,
+        results.add("jobs.address_failures", len(failed) + len(refusals), "runs", "= 0", [float(len(failed) + len(refusals))], starts=count,
                     free_addresses=free, under_capacity=small, minutes=round((time.monotonic() - began) / 60, 1))
 
 
