@@ -125,7 +125,7 @@ AddressLedger::AddressLedger(std::vector<AddressRow> rows, LingerMemory memory)
 
 void AddressLedger::add(const AddressRow& row) {
     tokens_.insert(row.token);
-    if (row.kind == AddressKind::Starting) ++subnets_[row.subnet].starting;
+    if (row.kind == AddressKind::Starting || row.since > facts_at_) ++subnets_[row.subnet].reserved;
     if (row.kind == AddressKind::Lingering) subnets_[row.subnet].ended.push_back(row.since);
 }
 
@@ -177,6 +177,7 @@ void AddressLedger::settle(std::span<const NodeSeen> nodes, std::span<const Inte
         ++count;
     }
     rows_.resize(count);
+    facts_at_ = facts_at;
     subnets_.clear();
     tokens_.clear();
     for (const AddressRow& row : rows_) add(row);
@@ -184,7 +185,7 @@ void AddressLedger::settle(std::span<const NodeSeen> nodes, std::span<const Inte
 
 std::uint64_t AddressLedger::reserved(const std::string& subnet) const {
     const auto found = subnets_.find(subnet);
-    return found == subnets_.end() ? 0 : found->second.starting;
+    return found == subnets_.end() ? 0 : found->second.reserved;
 }
 
 ComingBack AddressLedger::coming_back(const std::string& subnet, base::WallTime now) const {

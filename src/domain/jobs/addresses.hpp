@@ -99,10 +99,11 @@ class AddressLedger {
                  base::WallTime now);
     // Nodes: those of all Starting and Held rows; a row whose node is missing is of one that nobody knows any more.
     // Interfaces: all of the provider's, as read at `facts_at`. Nothing is concluded from facts that are older than
-    // what they are asked about: until then a row stays as it is, so an address is at worst counted twice.
+    // what they are asked about: until then a row stays as it is, so an address is at worst counted twice. What another
+    // process saw in newer facts is free in these, so it counts as promised.
     void settle(std::span<const NodeSeen> nodes, std::span<const InterfaceSeen> interfaces, base::WallTime facts_at);
 
-    // Promised to starting runs: to be taken off what the provider counts as free.
+    // Promised to starting runs, or taken since the facts of the last settle: to be taken off what these count as free.
     std::uint64_t reserved(const std::string& subnet) const;
     // Held by ended runs, and counted as taken by the provider.
     ComingBack coming_back(const std::string& subnet, base::WallTime now) const;
@@ -112,13 +113,14 @@ class AddressLedger {
 
   private:
     struct Totals {
-        std::uint64_t starting = 0;
+        std::uint64_t reserved = 0;
         std::vector<base::WallTime> ended;  // of each lingering one
     };
     void add(const AddressRow& row);
 
     std::vector<AddressRow> rows_;
     LingerMemory memory_;
+    base::WallTime facts_at_ = base::WallTime::max();  // of the last settle
     std::unordered_map<std::string, Totals> subnets_;  // of the rows
     std::unordered_set<std::string> tokens_;
 };

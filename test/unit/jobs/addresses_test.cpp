@@ -50,6 +50,24 @@ TEST(Addresses, a_reservation_ends_when_facts_read_after_the_start_have_its_inte
     EXPECT_EQ(ledger.rows()[0].address, "10.0.0.0");
 }
 
+TEST(Addresses, what_another_process_saw_taken_in_newer_facts_is_not_free_in_older_ones) {
+    AddressLedger ledger = reserved();
+    const std::vector started = {node("r-0", t0 + 1s), node("r-1", t0 + 1s)};
+    const std::vector seen = {interface("r-0"), interface("r-1")};
+    ledger.settle(started, seen, t0 + 2s);
+    EXPECT_EQ(ledger.reserved("s"), 0u);
+    AddressLedger others(ledger.rows(), ledger.memory());
+    others.settle(started, {}, t0 + 1500ms);
+    EXPECT_EQ(others.reserved("s"), 2u) << "the older count of free addresses still has them";
+    others.settle(started, seen, t0 + 2s);
+    EXPECT_EQ(others.reserved("s"), 0u);
+    const std::vector ended = {node("r-0", t0 + 1s, t0 + 3s), node("r-1", t0 + 1s)};
+    others.settle(ended, seen, t0 + 4s);
+    AddressLedger late(others.rows(), others.memory());
+    late.settle(ended, {}, t0 + 500ms);
+    EXPECT_EQ(late.reserved("s"), 2u) << "one lingers now, and facts from before its start count it as free";
+}
+
 TEST(Addresses, an_interface_without_a_token_is_known_by_its_address) {
     AddressLedger ledger = reserved();
     const std::vector started = {node("r-0", t0), node("r-1", t0)};
