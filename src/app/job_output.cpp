@@ -25,7 +25,7 @@ const json::array& list_at(const json::object& object, const char* key) {
     return value != nullptr && value->is_array() ? value->get_array() : none;
 }
 
-std::string dash(std::string text) { return text.empty() ? "-" : text; }
+std::string dash(const std::string& text) { return text.empty() ? "-" : text; }
 
 std::string short_time(const std::optional<base::WallTime>& time) { return time ? base::format_time(*time) : "-"; }
 

@@ -413,7 +413,7 @@ base::Status RunLoop::tend_ledger() {
         SB_TRY(const ports::LedgerState fresh, store_.ledger());
         return store_.save_ledger(ledger_change(fresh, settled_ledger(fresh, *facts)));
     };
-    const auto status = tend();
+    auto status = tend();
     SB_CHECK(store_.release(decide_lease, config_.owner));
     return status;
 }

@@ -237,13 +237,12 @@ void Stepper::launch_nodes(const Observation& observation) {
     for (Node& node : run().nodes) {
         const bool may = node.rank == 0 || driver_known || !on(Guard::DriverFirst);
         const bool asked = observation.has_value() || !on(Guard::AskedBeforeRepeat);
-        if (node.stage == NodeStage::Planned && may &&
-            (node.refusal.empty() || passed(Guard::RelaunchPause, node.refused_at, limits.relaunch_pause))) {
-            launch(node);
-        } else if (node.stage == NodeStage::Intended && asked &&
-                   passed(Guard::LaunchGrace, node.intended_at, limits.unknown_grace)) {
-            launch(node);
-        }
+        const bool first =
+            node.stage == NodeStage::Planned && may &&
+            (node.refusal.empty() || passed(Guard::RelaunchPause, node.refused_at, limits.relaunch_pause));
+        const bool again = node.stage == NodeStage::Intended && asked &&
+                           passed(Guard::LaunchGrace, node.intended_at, limits.unknown_grace);
+        if (first || again) launch(node);
         if (node.stage != NodeStage::Started && node.stage != NodeStage::Ended) all_started = false;
     }
     if (run().state == RunState::Starting && all_started) {
@@ -408,7 +407,7 @@ Step request_stop(Run run, base::WallTime now) {
     return std::move(stepper.out);
 }
 
-Step give_up(Run run, RunState outcome, std::string reason, base::WallTime now) {
+Step give_up(Run run, RunState outcome, const std::string& reason, base::WallTime now) {
     Stepper stepper{{std::move(run), {}, {}, false, false}, now, Limits{}};
     stepper.decide_outcome(outcome, reason);
     return std::move(stepper.out);

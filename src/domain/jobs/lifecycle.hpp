@@ -96,7 +96,7 @@ Step apply_launch(Run run, int rank, const LaunchResult& result, base::WallTime 
 Step request_stop(Run run, base::WallTime now);
 
 // Gives the run an outcome that its environment forced on it, unless it has one.
-Step give_up(Run run, RunState outcome, std::string reason, base::WallTime now);
+Step give_up(Run run, RunState outcome, const std::string& reason, base::WallTime now);
 
 // Whether a WAITING run may be decided now: its backoff is over.
 bool is_due(const Run& run, base::WallTime now, Rules rules = {});
