@@ -17,7 +17,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 
 jobs::ProgramAnswer ask(std::vector<std::string> command, base::Duration deadline = 5s,
-                        base::json::object question = {}) {
+                        const base::json::object& question = {}) {
     StrategyProgram strategy("/tmp");
     return strategy.ask({std::move(command), deadline}, question);
 }

@@ -12,7 +12,7 @@ namespace {
 using namespace std::chrono_literals;
 using testing::HasSubstr;
 
-Step ended(Run run, int code) { return next(run, std::vector{failed_process(run, 0, code)}, t0 + 1min); }
+Step ended(const Run& run, int code) { return next(run, std::vector{failed_process(run, 0, code)}, t0 + 1min); }
 
 TEST(Attempts, a_failure_makes_the_next_attempt_which_knows_where_the_last_one_failed) {
     Step step = ended(running_run(1), 7);
