@@ -150,7 +150,7 @@ struct Key {
     std::uint64_t rank = 0;
     double badness = 0;
     std::size_t index = 0;
-    friend auto operator<=>(const Key&, const Key&) = default;
+    friend auto operator<=>(const Key&, const Key&) = default;  // NOLINT(modernize-use-nullptr): a false finding
 };
 
 void Decider::order_resilient() {
