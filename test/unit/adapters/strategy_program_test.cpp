@@ -22,8 +22,9 @@ jobs::ProgramAnswer ask(std::vector<std::string> command, base::Duration deadlin
     return strategy.ask({std::move(command), deadline}, question);
 }
 
-jobs::ProgramAnswer shell(const std::string& script, base::Duration deadline = 5s, base::json::object question = {}) {
-    return ask({"/bin/sh", "-c", script}, deadline, std::move(question));
+jobs::ProgramAnswer shell(const std::string& script, base::Duration deadline = 5s,
+                          const base::json::object& question = {}) {
+    return ask({"/bin/sh", "-c", script}, deadline, question);
 }
 
 TEST(StrategyProgram, it_gets_the_candidates_and_answers_with_names_in_order) {

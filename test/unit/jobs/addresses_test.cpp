@@ -9,7 +9,6 @@ namespace signalbox::jobs {
 namespace {
 
 using namespace std::chrono_literals;
-using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 

@@ -12,7 +12,6 @@ namespace {
 using namespace std::chrono_literals;
 using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::IsEmpty;
 
 TEST(Ordered, takes_the_first_usable_even_under_capacity_and_judges_all) {
     const DecisionInput input =

@@ -9,7 +9,6 @@ namespace signalbox::jobs {
 namespace {
 
 using namespace std::chrono_literals;
-using testing::ElementsAre;
 using testing::HasSubstr;
 
 DecisionInput resilient(int workers, std::vector<Candidate> candidates) {
