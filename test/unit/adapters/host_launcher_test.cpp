@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/wait.h>
+#include <thread>
 
 #include "adapters/netfacts/host_facts.hpp"
 #include "adapters/process/host_spawn.hpp"
@@ -110,6 +111,8 @@ TEST_F(Host, a_reused_pid_is_never_stopped) {
     const auto process = start(node("exec sleep 60"));
     PidRecord forged = record();
     const pid_t real = forged.identity.pid;
+    // The kernel tells start times in ticks of 10 ms: in the same one the forged record would be the bystander's own.
+    std::this_thread::sleep_for(20ms);
     const pid_t bystander = ::fork();
     if (bystander == 0) {
         ::pause();
