@@ -1,5 +1,5 @@
 #pragma once
-// A table's metrics, by the names that AWS's published Iceberg monitoring sample gave them. All are computed from
+// A table's metrics, by the names that AWS's published Iceberg monitoring sample gave them and some of our own. All are computed from
 // manifests; the snapshot's summary is only compared. What is not known is nullopt, never 0.
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "domain/lake/metadata.hpp"
-#include "domain/lake/totals.hpp"
+#include "domain/lake/state.hpp"
 
 namespace signalbox::lake {
 
@@ -22,13 +22,17 @@ struct Metric {
     MetricValue value;
 };
 
-// "Bytes" if the name contains "size", else "Count".
+// "Bytes" if the name contains "size", else "Count"; "Seconds" for ages; "Ratio" for shares.
 std::string_view unit_of(std::string_view metric);
 
 struct PartitionMetrics {
     std::string name;
     std::int64_t record_count = 0;  // of live data files
     std::int64_t file_count = 0;    // live data files
+    std::int64_t data_size_bytes = 0;
+    std::int64_t small_file_count = 0;
+    std::int64_t delete_file_count = 0;
+    std::int64_t dangling_delete_count = 0;
 };
 
 // A key of the summary that the manifests contradict.
@@ -40,12 +44,30 @@ struct Drift {
 
 struct TableMetrics {
     std::vector<Metric> metrics;               // always the same names, in the same order
-    std::vector<PartitionMetrics> partitions;  // those with live data files: most records first, then by name
+    std::vector<PartitionMetrics> partitions;  // those with live files: most records first, then by name
     std::vector<Drift> drift;
 };
 
-// The metrics of that snapshot, whose manifests were all added to `totals`. For a table without a snapshot pass nullptr
-// for both: it holds nothing, so its totals are 0, and no commit is there to be measured.
-TableMetrics compute_metrics(const TableMetadata& metadata, const Snapshot* snapshot, const TableTotals* totals);
+// The bytes and number of a snapshot's manifests.
+struct ManifestCounts {
+    std::int64_t data_manifests = 0;
+    std::int64_t delete_manifests = 0;
+    std::int64_t size_bytes = 0;
+    std::int64_t size_bytes_max = 0;
+};
+ManifestCounts count_manifests(const TableState& state);
+
+// The size that small files are measured against: the table's write.target-file-size-bytes, else 512 MiB (Iceberg's default).
+std::int64_t target_size_bytes(const TableMetadata& metadata);
+
+// The metrics of that snapshot, whose state and change are given. A change of Truth::Unknown leaves the commit's own metrics
+// unknown. For a table without a snapshot pass nullptr for the snapshot: it holds nothing, so its totals are 0, and no
+// commit is there to be measured.
+TableMetrics compute_metrics(const TableMetadata& metadata, const Snapshot* snapshot, const TableState& state,
+                             const Change& change);
+
+// Live delete files that apply to no live data file any more. A lower bound where a partition's lowest sequence number is one,
+// and for deletion vectors, which name one file each.
+std::int64_t dangling_deletes(const PartitionState& partition, std::optional<std::int64_t> table_sequence_min, bool global);
 
 }  // namespace signalbox::lake
