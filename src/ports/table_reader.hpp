@@ -8,14 +8,9 @@
 #include "domain/lake/aggregate.hpp"
 #include "domain/lake/metadata.hpp"
 #include "domain/lake/state.hpp"
+#include "ports/table_files.hpp"
 
 namespace signalbox::ports {
-
-// How much was asked of the storage: metrics of their own.
-struct ReadCounters {
-    std::int64_t requests = 0;
-    std::int64_t bytes = 0;
-};
 
 // Progress of a long read. Called from the reading thread.
 struct ReadProgress {
