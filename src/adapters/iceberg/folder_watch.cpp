@@ -222,10 +222,10 @@ std::vector<TableHint> FolderWatch::wait(base::Duration max) {
         const std::int64_t left_ns = std::max<std::int64_t>(until_ns - now_ns(), 0);
         const auto left_ms = static_cast<int>(std::min<std::int64_t>((left_ns + 999'999) / 1'000'000, 60'000));
         const int ready = ::poll(files.data(), files.size(), left_ms);
-        std::uint64_t count = 0;
-        const bool interrupted = ready > 0 && ::read(wake_, &count, sizeof count) > 0;
         if (ready > 0 && files[1].revents != 0) read_events();
         if (inotify_ >= 0 && unwatched_ > 0 && now_ns() - scanned_ns_ > rescan_ns) scan_all();
+        std::uint64_t count = 0;
+        const bool interrupted = ::read(wake_, &count, sizeof count) > 0;
         std::vector<TableHint> hints;
         {
             const std::lock_guard guard(mutex_);
