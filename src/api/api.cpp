@@ -131,7 +131,7 @@ Response Api::answer(const Request& request) const {
         return error(404, base::to_string(ErrorKind::NotFound),
                      fmt::format("there is no {}; there are /v1/health, /v1/status, /v1/clusters/NAME, "
                                  "/v1/clusters/NAME/switchover, /v1/channels/NAME/acknowledge, /v1/events, /v1/jobs, "
-                                 "/v1/jobs/NAME/runs, /v1/runs/ID, "
+                                 "/v1/jobs/NAME/runs, /v1/jobs/NAME/pause, /v1/jobs/NAME/resume, /v1/runs/ID, "
                                  "/v1/runs/ID/stop, /v1/journal, /metrics",
                                  request.path));
     }

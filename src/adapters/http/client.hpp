@@ -4,6 +4,8 @@
 
 #include <map>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "base/error.hpp"
 #include "base/json.hpp"
@@ -14,16 +16,31 @@ namespace signalbox::http {
 struct Reply {
     unsigned status = 0;
     std::string body;
+    std::map<std::string, std::string> headers{};  // names in lower case; the last of equal names
+};
+
+// One request with all that can be said of it.
+struct Call {
+    std::string_view method = "GET";
+    std::string_view target;  // begins with '/'
+    std::string_view body{};
+    base::Duration timeout{};
+    std::string_view content_type = "application/json";  // of a body that is not empty
+    std::vector<std::pair<std::string, std::string>> headers{};
+    std::size_t answer_max_bytes = 64u << 20;
 };
 
 class Client {
   public:
     // base_url: "http://127.0.0.1:7070" or "unix:/run/x/api.sock".
     // token: sent as "Authorization: Bearer …" when not empty; never printed.
-    explicit Client(std::string base_url, std::string token = {});
+    // tls_ca_file: whom an https:// server must be certified by; empty: the system's authorities.
+    explicit Client(std::string base_url, std::string token = {}, std::string tls_ca_file = {});
 
-    // target begins with '/'. Errors: Unavailable (nobody listens), Timeout (nothing was sent), UnknownOutcome (sent,
-    // but no whole answer within `timeout`). Any HTTP status is a Reply, not an error. Bodies over 64 MiB are an error.
+    // Errors: Unavailable (nobody listens), Timeout (nothing was sent), UnknownOutcome (sent, but no whole answer
+    // within the time-out), InvalidArgument (a header with a line break). Any HTTP status is a Reply, not an error;
+    // redirects are not followed. An answer that is too long is an error.
+    base::Result<Reply> send(const Call& call) const;
     base::Result<Reply> request(std::string_view method, std::string_view target, std::string_view body,
                                 base::Duration timeout) const;
     // The same with JSON in and out: a status of 400 or more becomes an Error with the kind and message that the server
@@ -35,6 +52,11 @@ class Client {
   private:
     std::string base_url_;
     std::string token_;
+    std::string tls_ca_file_;
 };
+
+// "https://host:1/a?b" as ("https://host:1", "/a?b"), for a Client and its target. Errors: InvalidArgument (no http or
+// https URL, a user or password in it, a fragment); the text does not repeat the URL, which may hold a secret.
+base::Result<std::pair<std::string, std::string>> split_url(std::string_view url);
 
 }  // namespace signalbox::http
