@@ -34,7 +34,8 @@ struct Response {
 struct RunRequest {
     std::string job;
     std::vector<std::pair<std::string, std::string>> arguments;
-    std::string key;  // of the client's own; empty: none
+    std::string key;     // of the client's own; empty: none
+    bool force = false;  // also if the job is paused
 };
 struct RunStarted {
     base::json::object run;
@@ -49,11 +50,15 @@ class JobSource {
     virtual base::json::array jobs() = 0;
     // Newest first. NotFound: no such job.
     virtual base::Result<base::json::array> runs(const std::string& job, std::size_t limit) = 0;
-    // NotFound: no such job. Conflict: the key stands for other arguments.
+    // NotFound: no such job. Conflict: the key stands for other arguments, or the job is paused.
     virtual base::Result<RunStarted> start_run(const RunRequest& request) = 0;
     virtual base::Result<base::json::object> run(const std::string& id) = 0;
     // Conflict: it has ended, and no further attempt follows.
     virtual base::Result<base::json::object> stop_run(const std::string& id) = 0;
+    // The pause that stands now, as JSON. NotFound: no such job.
+    virtual base::Result<base::json::object> pause_job(const std::string& job, const std::string& reason) = 0;
+    // NotFound: no such job. Conflict: it is not paused.
+    virtual base::Result<base::json::object> resume_job(const std::string& job) = 0;
 };
 
 // What a daemon with catalogs knows of tables and their alarms. As with Source: several threads, each call returns soon.

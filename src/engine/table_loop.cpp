@@ -240,6 +240,7 @@ Status Look::finish(const lake::WalkPlan& plan, const std::string& metadata_loca
 }
 
 Status Look::save(ports::TableChange& change, bool act) {
+    change.at = now_;
     change.forget = forget_;
     change.commits.insert(change.commits.begin(), std::make_move_iterator(events_.commits.begin()),
                           std::make_move_iterator(events_.commits.end()));
@@ -316,6 +317,7 @@ Result<std::vector<AlarmChange>> TableLoop::tick(const std::string& table, base:
     SB_TRY(TableAlarms alarms, TableAlarms::load(store_, journal_, table, alarms_of(table), config_.actions));
     alarms.observe(alarms::Tick(), now);
     ports::TableChange change;
+    change.at = now;
     SB_TRY(auto changes, alarms.take(change, true));
     json::array in_alarm;
     for (const std::string& name : alarms.in_alarm()) in_alarm.emplace_back(name);

@@ -37,6 +37,7 @@ struct ActionOutcome {
     ActionVerdict verdict = ActionVerdict::Done;
     std::string text;                       // one line for people: "HTTP status 204", "run jr_…"; never a secret
     std::optional<base::Duration> after{};  // Retry: not before, as the receiver asked
+    std::string run{};                      // the id of the run that was started, if one was
 };
 
 // Runs one kind of action. Returns within its own deadline. An error says that it could not be tried (a secret's file
@@ -51,7 +52,7 @@ struct PendingAction {
     ActionRequest request;
     base::WallTime queued_at{};
     base::WallTime due_at{};
-    int tries = 0;     // that were begun before this one and have an outcome
+    int tries = 0;     // that were begun before, whatever came of them
     std::string last;  // the text of the last outcome
 };
 
@@ -61,10 +62,9 @@ enum class Queued {
     Full,   // the queue holds as many as it may: dropped, with a journal entry "action-dropped"
 };
 
-// How a try ended, for the queue.
+// What becomes of an action that was taken.
 struct ActionEnd {
     std::optional<base::WallTime> again_at{};  // nothing: it leaves the queue
-    bool counts = true;                        // as a try; a postponement does not
     std::string text;
 };
 
@@ -78,14 +78,14 @@ class ActionQueue {
     // nobody else gets it meanwhile, unless the owner's process is gone.
     virtual base::Result<std::vector<PendingAction>> take(const std::string& owner, base::WallTime now,
                                                           base::Duration lease_time, std::size_t limit) = 0;
-    // Renews the lease just before the action is run, and notes that it begins. False: somebody else has it now, and it
-    // must not be run.
+    // Renews the lease just before the action is run, and counts the try: one that ends with the process counts, too.
+    // False: somebody else has it now, and it must not be run.
     virtual base::Result<bool> begin(const std::string& id, const std::string& owner, base::WallTime now,
                                      base::Duration lease_time) = 0;
-    // Stores how a try ended, with its journal entry, in one transaction. Conflict: the owner has no lease on it any
-    // more, and nothing was stored.
+    // Stores what becomes of an action that was taken, begun or not, with its journal entries, in one transaction.
+    // Conflict: the owner has no lease on it any more, and nothing was stored.
     virtual base::Status end(const std::string& id, const std::string& owner, const ActionEnd& end,
-                             const JournalEntry& entry) = 0;
+                             const std::vector<JournalEntry>& entries) = 0;
     // When actions of this name were begun since then (each once, at its first try), the newest first, at most `limit`:
     // for the rate limit.
     virtual base::Result<std::vector<base::WallTime>> begun(const std::string& action, base::WallTime since,

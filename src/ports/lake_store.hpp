@@ -45,6 +45,7 @@ struct AlarmRecord {
 
 // Everything that one processed commit changes; all of it or nothing.
 struct TableChange {
+    base::WallTime at{};                       // when, for what is queued
     bool forget = false;                       // first drop the table's manifests and partitions: it was made anew
     const lake::TableState* state = nullptr;   // the state's scalars; null: unchanged
     std::vector<std::string> partitions;       // keys whose rows follow *state (absent there: deleted)

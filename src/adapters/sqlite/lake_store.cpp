@@ -76,8 +76,9 @@ Result<ports::CommitRecord> read_commit(const Statement& statement) {
 
 Result<std::unique_ptr<LakeStore>> LakeStore::open(std::shared_ptr<Database> database) {
     SB_TRY(auto journal, JournalStore::open(database));
+    SB_TRY(auto actions, ActionQueue::open(database));
     SB_CHECK(database->execute(tables));
-    return std::unique_ptr<LakeStore>(new LakeStore(std::move(database), std::move(journal)));
+    return std::unique_ptr<LakeStore>(new LakeStore(std::move(database), std::move(journal), std::move(actions)));
 }
 
 Result<std::optional<ports::TableRecord>> LakeStore::load(const std::string& table) {
@@ -276,6 +277,10 @@ Status LakeStore::store_reports(const ports::TableRecord& record, const ports::T
         SB_CHECK(alarm.bind(1, memory.alarm).bind(2, memory.table).bind(3, json::serialize(memory.memory)).run());
     }
     for (const ports::JournalEntry& entry : change.entries) SB_CHECK(journal_->insert(entry));
+    for (const ports::ActionRequest& action : change.actions) {
+        // A full queue is no reason not to store what happened: the queue itself journals what it dropped.
+        SB_CHECK(actions_->insert(action, change.at));
+    }
     return {};
 }
 

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "adapters/sqlite/action_queue.hpp"
 #include "adapters/sqlite/database.hpp"
 #include "adapters/sqlite/journal.hpp"
 #include "ports/lake_store.hpp"
@@ -34,8 +35,9 @@ class LakeStore final : public ports::LakeStore {
     static constexpr std::int64_t gone_kept = 100;
 
   private:
-    LakeStore(std::shared_ptr<Database> database, std::unique_ptr<JournalStore> journal)
-        : database_(std::move(database)), journal_(std::move(journal)) {}
+    LakeStore(std::shared_ptr<Database> database, std::unique_ptr<JournalStore> journal,
+              std::unique_ptr<ActionQueue> actions)
+        : database_(std::move(database)), journal_(std::move(journal)), actions_(std::move(actions)) {}
     base::Result<std::int64_t> id_of(const std::string& table);
     base::Result<std::int64_t> store_record(ports::TableRecord& record, const ports::TableChange& change);
     base::Status store_manifests(std::int64_t table, std::int64_t version, const ports::TableChange& change);
@@ -44,6 +46,7 @@ class LakeStore final : public ports::LakeStore {
 
     std::shared_ptr<Database> database_;
     std::unique_ptr<JournalStore> journal_;
+    std::unique_ptr<ActionQueue> actions_;
 };
 
 }  // namespace signalbox::sqlite
