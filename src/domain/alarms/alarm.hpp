@@ -63,6 +63,10 @@ struct AlarmConfig {
     std::optional<Statistic> statistic;  // of a period; none: Sum for what a commit adds or removes, else Last
     int m = 2;                           // so many bad ones
     int n = 2;                           // of the last so many: 1 <= m <= n <= 100
+    // So many good ones in a row end an alarm. 0: fewer than m bad ones do, as with CloudWatch.
+    int clear_after = 0;
+    // Band per commit: rewrites (compactions) can alarm too. They always have a band of their own.
+    bool judge_rewrites = false;
     MissingData missing = MissingData::Missing;
     std::vector<Exclusion> exclusions;
     std::optional<base::Duration> interval;  // late: given; else learned
@@ -114,13 +118,16 @@ struct AlarmMemory {
     std::string text;                             // of the last transition
     std::vector<Datum> data;                      // the newest last, at most n + evaluation_extra
     std::optional<OpenPeriod> period;
-    std::optional<Band> band;      // band, deletion spike
-    Rhythm rhythm;                 // late
-    std::vector<Load> loads;       // repeated, at most loads_max
-    double repeat_share = 0;       // repeated: how usual it is here
-    std::uint64_t loads_seen = 0;  // repeated
-    std::uint64_t alone = 0;       // points since the last one that breached by itself; see k_alone
-    CommitRef last_commit;         // the newest one observed, for texts
+    Held<Band> band;                                 // band, deletion spike
+    Held<Rhythm> rhythm;                             // late, where the interval is learned
+    std::optional<base::WallTime> watched_since;     // late
+    std::optional<base::WallTime> last_data_commit;  // late: the newest that was no rewrite
+    std::vector<Load> loads;                         // repeated, at most loads_max
+    double repeat_share = 0;                         // repeated: how usual it is here
+    std::uint64_t commits = 0;                       // repeated, deletion spike: seen so far
+    std::string drifting;                            // drift: the fields of the episode
+    int good_run = 0;                                // good data since the last bad one, at most 1000
+    CommitRef last_commit;                           // the newest one observed, for texts
 
     static constexpr int evaluation_extra = 2;
     static constexpr std::size_t loads_max = 8;

@@ -10,6 +10,7 @@
 #include "base/json.hpp"
 #include "base/time.hpp"
 #include "domain/alarms/expectation.hpp"
+#include "domain/alarms/held.hpp"
 
 namespace signalbox::alarms {
 
@@ -48,7 +49,7 @@ struct BandConfig {
     // Cold start: until so many points of a class were seen, over so long a time, there is no range and nothing is
     // outside.
     int learning_points = 20;
-    base::Duration learning_time{};
+    base::Duration learning_time = std::chrono::hours(24);
 };
 
 struct BandVerdict {
@@ -79,10 +80,10 @@ class Band {
     static base::Result<Band> decode(const base::json::object& object, BandConfig config);
 
   private:
-    bool learning(const Expectation& model) const;
+    bool learning(const Expectation& model, base::WallTime at) const;
 
     BandConfig config_;
-    std::array<std::optional<Expectation>, 2> models_;  // by PointClass; made at its first point
+    std::array<Held<Expectation>, 2> models_;  // by PointClass; made at its first point
 };
 
 }  // namespace signalbox::alarms

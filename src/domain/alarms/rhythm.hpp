@@ -1,20 +1,22 @@
 #pragma once
-// When commits usually come, learned hour by hour of the week, and how long a silence is normal. Silence is measured in
-// expected commits: nights and weekends in which none are expected do not count.
+// When commits usually come, and how long a silence is normal. A table with several commits an hour is judged by the
+// commits that were expected since the last one, from a rate per hour of the week: nights and weekends without commits
+// do not count. Any other is judged by a band over the gaps, seasonal by the hour at which a gap begins.
 
 #include <array>
 #include <cstdint>
 #include <optional>
 
-#include "base/error.hpp"
-#include "base/json.hpp"
-#include "base/time.hpp"
+#include "domain/alarms/band.hpp"
 
 namespace signalbox::alarms {
 
 class Rhythm {
   public:
+    Rhythm();
     static constexpr int hours = 168;  // of a week, from Monday 00:00 UTC
+    static constexpr int commits_min = 8;
+    static constexpr std::chrono::hours learning_time{8 * 24};
 
     // A commit at that time. One that is older than the last teaches nothing.
     void commit(base::WallTime at);
@@ -22,18 +24,17 @@ class Rhythm {
     std::uint64_t commits() const { return commits_; }
     // True until commits enough over days enough were seen.
     bool learning(base::WallTime now) const;
-    // How many commits were to be expected since the last one, at that time; 0 while learning.
-    double silence(base::WallTime now) const;
-    // The silence from which on the table is late, in expected commits.
-    double limit() const;
-    // When the silence will reach the limit if nothing comes; none while learning, or if none is expected for weeks.
-    std::optional<base::WallTime> late_at(base::WallTime now) const;
+    // When the next commit is late if none comes; none: too few seen, or none is expected for weeks. Not before the end
+    // of learning.
+    std::optional<base::WallTime> late_at() const;
 
     base::json::object encode() const;
     static base::Result<Rhythm> decode(const base::json::object& object);
 
   private:
+    bool dense() const;
     double rate(int hour) const;  // commits per hour
+    double limit() const;         // expected commits without one, from which on it is late
     double expected(base::WallTime from, base::WallTime until) const;
     void expose(base::WallTime from, base::WallTime until);
 
@@ -41,11 +42,11 @@ class Rhythm {
     std::optional<base::WallTime> last_;
     std::uint64_t commits_ = 0;
     // Commits and hours watched, per hour of the week, both forgotten at the same pace.
-    std::array<double, hours> seen_{};
-    std::array<double, hours> watched_{};
-    // Of the silences between commits, in expected commits: their upper quantile, tracked.
-    double quantile_ = 0;
-    std::uint64_t gaps_ = 0;
+    std::array<float, hours> seen_{};
+    std::array<float, hours> watched_{};
+    double longest_ = 0;  // the longest normal silence, in expected commits, slowly forgotten
+    int odd_ = 0;         // silences in a row that were late
+    Band gaps_;           // in seconds
 };
 
 }  // namespace signalbox::alarms
