@@ -29,6 +29,8 @@ class TableFiles {
     // (leaves the table's location and that is not allowed; larger than allowed; no regular file), NotSupported (a
     // storage that this version can't read, such as s3://).
     virtual base::Result<std::string> read(const std::string& uri, std::uint64_t size_max_bytes) = 0;
+    // What people call the file, for errors: its path where it has one.
+    virtual std::string place(const std::string& uri) const { return uri; }
     // Of this object alone.
     virtual ReadCounters counters() const = 0;
 };

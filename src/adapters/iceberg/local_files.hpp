@@ -31,6 +31,7 @@ class LocalFiles final : public ports::TableFiles {
     // allow_outside: files that are not below the table's location are read where their URI says.
     LocalFiles(TablePlace place, bool allow_outside) : place_(std::move(place)), allow_outside_(allow_outside) {}
     base::Result<std::string> read(const std::string& uri, std::uint64_t size_max_bytes) override;
+    std::string place(const std::string& uri) const override { return path_of(uri).value_or(uri); }
     ports::ReadCounters counters() const override { return {requests_, bytes_}; }
 
   private:

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "adapters/iceberg/local_files.hpp"
-#include "adapters/iceberg/manifest_reader.hpp"
 #include "adapters/iceberg/metadata_folder.hpp"
 #include "base/text.hpp"
 
@@ -13,15 +12,11 @@ namespace signalbox::iceberg {
 
 using base::Error;
 using base::ErrorKind;
-using base::fail;
 using base::in_context;
 using base::Result;
-using base::Status;
 namespace fs = std::filesystem;
 
 namespace {
-
-constexpr std::uint64_t manifest_max_bytes = std::uint64_t{4} << 30;
 
 // A file of the table that is missing is a fault of the table, not an answer.
 Result<std::string> read(const std::string& path, std::uint64_t size_max_bytes) {
@@ -65,49 +60,6 @@ Result<LocalTable> open_folder(const std::string& folder) {
     return std::move(*newest);
 }
 
-Status read_one(const LocalTable& table, const lake::ManifestFile& manifest, lake::TableTotals& totals) {
-    SB_TRY(const std::string path, local_path(table, manifest.path));
-    SB_TRY(const std::string content, read(path, manifest_max_bytes));
-    auto status = read_manifest(content, manifest, table.metadata, totals);
-    if (!status) return in_context(status.error(), path);
-    return {};
-}
-
-// An Avro file that is cut right after its header looks like an empty one: only the summary can tell.
-Status check_not_cut(const lake::Snapshot& snapshot, const std::vector<lake::ManifestFile>& manifests,
-                     std::size_t list_bytes) {
-    if (!manifests.empty()) return {};
-    for (const char* field : {"total-data-files", "total-records", "total-delete-files", "added-data-files"}) {
-        const auto claimed = snapshot.summary.find(field);
-        if (claimed == snapshot.summary.end() || claimed->second == "0") continue;
-        return fail(
-            ErrorKind::CorruptData,
-            "at byte {}: the list ends without naming a manifest, and the snapshot's summary says {} = {}: it is "
-            "cut short",
-            list_bytes, field, claimed->second);
-    }
-    return {};
-}
-
-Result<std::vector<lake::ManifestFile>> list_manifests(const LocalTable& table, const lake::Snapshot& snapshot) {
-    if (snapshot.encrypted) {
-        return fail(ErrorKind::NotSupported, "snapshot {} is encrypted, which is not supported", snapshot.id);
-    }
-    if (snapshot.manifest_list.empty()) {
-        std::vector<lake::ManifestFile> manifests(snapshot.manifests.size());
-        for (std::size_t i = 0; i < manifests.size(); ++i) manifests[i].path = snapshot.manifests[i];
-        return manifests;
-    }
-    SB_TRY(const std::string path, local_path(table, snapshot.manifest_list));
-    SB_TRY(const std::string content, read(path, manifest_max_bytes));
-    auto manifests = read_manifest_list(content);
-    if (!manifests) return in_context(manifests.error(), path);
-    if (auto status = check_not_cut(snapshot, *manifests, content.size()); !status) {
-        return in_context(status.error(), path);
-    }
-    return manifests;
-}
-
 }  // namespace
 
 Result<LocalTable> open_table(const std::string& path) {
@@ -121,25 +73,9 @@ Result<LocalTable> open_table(const std::string& path) {
     return open_folder(fs::is_directory(inner, error) ? inner : fs::path(path).lexically_normal().string());
 }
 
-Result<std::string> local_path(const LocalTable& table, const std::string& uri) {
-    const std::string folder = fs::absolute(table.metadata_folder).lexically_normal().parent_path().string();
-    return local_path(TablePlace{table.metadata.location, folder, table.metadata_folder}, uri);
-}
-
-Result<lake::TableTotals> read_snapshot(const LocalTable& table, const lake::Snapshot& snapshot) {
-    auto manifests = list_manifests(table, snapshot);
-    if (!manifests) {
-        return manifests.error().context.empty() ? in_context(manifests.error(), table.metadata_file)
-                                                 : tl::unexpected<Error>(manifests.error());
-    }
-    lake::TableTotals totals(snapshot.id);
-    for (const lake::ManifestFile& manifest : *manifests) {
-        if (auto status = read_one(table, manifest, totals); !status) {
-            return status.error().context.empty() ? in_context(status.error(), table.metadata_file)
-                                                  : tl::unexpected<Error>(status.error());
-        }
-    }
-    return totals;
+std::unique_ptr<ports::TableFiles> files_of(const LocalTable& table) {
+    std::string folder = fs::absolute(table.metadata_folder).lexically_normal().parent_path().string();
+    return std::make_unique<LocalFiles>(TablePlace{table.metadata.location, std::move(folder), table.metadata_folder}, false);
 }
 
 }  // namespace signalbox::iceberg

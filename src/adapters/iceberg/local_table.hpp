@@ -1,12 +1,13 @@
 #pragma once
-// An Iceberg table in a local folder: finds its metadata, reads it, and reads the manifests of a snapshot. Never opens
-// a data file. The table may have been moved since it was written.
+// An Iceberg table in a local folder: finds its metadata and reads it. Never opens a data file. The table may have been
+// moved since it was written.
 
+#include <memory>
 #include <string>
 
 #include "base/error.hpp"
 #include "domain/lake/metadata.hpp"
-#include "domain/lake/totals.hpp"
+#include "ports/table_files.hpp"
 
 namespace signalbox::iceberg {
 
@@ -21,11 +22,7 @@ struct LocalTable {
 // none, CorruptData, NotSupported.
 base::Result<LocalTable> open_table(const std::string& path);
 
-// Where a file of the table lies here: `uri` is as the metadata has it, from where the table was written.
-// InvalidArgument becomes CorruptData for a path that is not below the table's location, or leaves it by "..".
-base::Result<std::string> local_path(const LocalTable& table, const std::string& uri);
-
-// Reads all manifests of that snapshot. Errors name the file and the byte in it; nothing partial is returned.
-base::Result<lake::TableTotals> read_snapshot(const LocalTable& table, const lake::Snapshot& snapshot);
+// The table's files, from where they lie here.
+std::unique_ptr<ports::TableFiles> files_of(const LocalTable& table);
 
 }  // namespace signalbox::iceberg

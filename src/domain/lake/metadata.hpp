@@ -77,8 +77,9 @@ struct TableMetadata {
 };
 
 // Parses the JSON text of a metadata file. CorruptData names the field that is wrong; NotSupported for version 4 and
-// later. A current snapshot that no snapshot's id equals (some files hold ids that were rounded to a double) is found
-// by the table's last sequence number, with a note; if that fails too, CorruptData.
+// later. An id of a snapshot that no snapshot has (some files hold ids that were rounded to a double) is taken for the
+// only one that rounds to the same; failing that, the current snapshot is found by the table's last sequence number;
+// with a note each. If that fails too, and for two snapshots with one id, CorruptData.
 base::Result<TableMetadata> parse_table_metadata(std::string_view text);
 
 }  // namespace signalbox::lake

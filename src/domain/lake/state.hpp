@@ -1,6 +1,6 @@
 #pragma once
-// A table's state: the sum of the aggregates of one snapshot's manifests; and what a commit changed, as the difference of
-// two such sums (docs/adr/0013).
+// A table's state: the sum of the aggregates of one snapshot's manifests; and what a commit changed, as the difference
+// of two such sums (docs/adr/0013).
 
 #include <cstdint>
 #include <map>
@@ -25,6 +25,7 @@ struct PartitionState {
     std::vector<DeleteGroup> deletes;
     bool empty() const;
     std::string encode() const;
+    friend bool operator==(const PartitionState&, const PartitionState&) = default;
 };
 base::Result<PartitionState> decode_partition_state(std::string_view text);
 
@@ -33,21 +34,25 @@ struct LiveManifest {
     bool holds_deletes = false;
     Extremes data_records;
     Extremes data_sizes;
+    friend bool operator==(const LiveManifest&, const LiveManifest&) = default;
 };
 
 class TableState {
   public:
     std::optional<std::int64_t> snapshot_id;  // nothing was committed yet
 
-    // CorruptData if the manifest is there already (it would count twice), or a sum outgrows 64 bits.
+    // CorruptData if the manifest is there already (it would count twice), or a sum outgrows 64 bits; NotSupported past
+    // AggregateBuilder::partitions_max partitions. After an error of add or remove the state is what it was.
     base::Status add(const ManifestAggregate& manifest);
-    // Takes away what was added before. CorruptData if it is not there, or something would go below zero: the aggregate is
-    // not the one that was added.
+    // Takes away what was added before. CorruptData if it is not there, or something would go below zero: the aggregate
+    // is not the one that was added.
     base::Status remove(const ManifestAggregate& manifest);
-    // Counts the lowest data sequence number of these partitions again: `all` are the aggregates of all live manifests.
+    // Counts the lowest data sequence number again where it is a bound: `all` are the aggregates of all live manifests.
     void recount_sequences(const std::vector<const ManifestAggregate*>& all);
-    // Whether a partition with delete files has a lower bound only.
+    // Whether a lower bound stands where the lowest data sequence number would tell of dangling deletes.
     bool wants_recount() const;
+    // Of all live data files, as far as it is known: the least of the partitions', which may be bounds.
+    std::optional<std::int64_t> data_sequence_min() const;
 
     const std::unordered_map<std::string, PartitionState>& partitions() const { return partitions_; }
     const std::map<ManifestKey, LiveManifest>& manifests() const { return manifests_; }
@@ -62,12 +67,15 @@ class TableState {
 
     // For the store. The scalars as text (partitions and manifests are rows of their own).
     std::string encode_scalars() const;
-    static base::Result<TableState> decode(std::string_view scalars, std::unordered_map<std::string, PartitionState> partitions,
+    static base::Result<TableState> decode(std::string_view scalars,
+                                           std::unordered_map<std::string, PartitionState> partitions,
                                            std::map<ManifestKey, LiveManifest> manifests);
-    // Equal in everything but encodings; for tests and checks.
+    // Equal in all figures; a bound agrees with each minimum that it is a bound of. For tests and checks.
     bool same_as(const TableState& other) const;
 
   private:
+    base::Status check_removable(const ManifestAggregate& manifest) const;
+
     std::unordered_map<std::string, PartitionState> partitions_;  // without empty ones
     std::map<ManifestKey, LiveManifest> manifests_;
     ContentSums live_;
@@ -96,6 +104,34 @@ struct Change {
     std::map<std::string, ContentSums> added_by_partition;
     std::map<std::string, ContentSums> removed_by_partition;
     std::vector<std::string> notes;  // e.g. that N added files were marked existing
+};
+
+// Adds up what a commit changed, manifest by manifest; grows with the partitions that they touch.
+class ChangeBuilder {
+  public:
+    // Whose statuses count as claims.
+    explicit ChangeBuilder(std::int64_t snapshot_id) : snapshot_id_(snapshot_id) {}
+    void add(const ManifestAggregate& manifest);   // in the snapshot's list, not in its parent's
+    void take(const ManifestAggregate& manifest);  // the other way round
+    // By the difference; nullopt if the statuses disagree with it.
+    std::optional<Change> difference() const;
+    // By the statuses; unknown if a manifest does not tell which snapshot wrote it.
+    Change claims() const;
+
+  private:
+    struct Part {
+        ContentSums net;
+        ContentSums added;
+        ContentSums removed;
+    };
+    bool sums_fit(const ManifestAggregate& manifest);
+    Change gross(Truth truth) const;
+
+    std::int64_t snapshot_id_;
+    std::map<std::string, Part, std::less<>> parts_;
+    std::int64_t unnamed_ = 0;  // manifests with added or removed files of nobody knows whom
+    FileSum everything_;
+    bool outgrown_ = false;
 };
 
 // The change of a commit from the aggregates of its new manifests (in its list, not in its parent's) and of the gone
