@@ -8,6 +8,7 @@
 #include "app/config_channels.hpp"
 #include "app/config_clusters.hpp"
 #include "app/config_jobs.hpp"
+#include "app/config_tables.hpp"
 #include "base/error.hpp"
 #include "domain/clusters/config.hpp"
 #include "domain/routing/endpoint.hpp"
@@ -28,6 +29,7 @@ struct Config {
     std::vector<routing::EndpointConfig> endpoints;
     std::vector<channels::ChannelConfig> channels;
     JobsConfig jobs;
+    std::vector<CatalogConfig> catalogs;
 };
 
 // Errors: InvalidConfig with one "FILE:LINE: …" per fault, all of them.
