@@ -12,6 +12,7 @@
 #include "base/json.hpp"
 #include "ports/follow.hpp"
 #include "ports/journal.hpp"
+#include "ports/lake_store.hpp"
 
 namespace signalbox::api {
 
@@ -55,6 +56,24 @@ class JobSource {
     virtual base::Result<base::json::object> stop_run(const std::string& id) = 0;
 };
 
+// What a daemon with catalogs knows of tables and their alarms. As with Source: several threads, each call returns soon.
+class TableSource {
+  public:
+    virtual ~TableSource() = default;
+    virtual base::Result<base::json::array> tables() = 0;
+    // NotFound: nothing is known of such a table.
+    virtual base::Result<base::json::object> table(const std::string& name) = 0;
+    // NotFound, if the query's table is not known.
+    virtual base::Result<base::json::array> commits(const ports::CommitQuery& query) = 0;
+    // Somebody says that a table may have changed (empty: any of the catalog's, or of all): a hint, no more. NotFound: no
+    // such catalog.
+    virtual base::Status look(const std::string& catalog, const std::string& table) = 0;
+    virtual base::Result<base::json::array> alarms() = 0;
+    // NotFound; Conflict: it is not in ALARM.
+    virtual base::Status acknowledge(const std::string& alarm, const std::string& table, const std::string& by,
+                                     const std::string& note) = 0;
+};
+
 // What the daemon knows. Called from several threads at once; each call returns soon.
 class Source {
   public:
@@ -74,6 +93,8 @@ class Source {
     }
     // Null: there is no provider to run jobs on.
     virtual JobSource* job_source() { return nullptr; }
+    // Null: there are no catalogs to watch.
+    virtual TableSource* table_source() { return nullptr; }
 };
 
 class Api {

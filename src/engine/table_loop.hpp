@@ -11,6 +11,7 @@
 #include "domain/alarms/action_policy.hpp"
 #include "domain/alarms/alarm.hpp"
 #include "domain/lake/history.hpp"
+#include "engine/table_alarms.hpp"
 #include "ports/journal.hpp"
 #include "ports/lake_store.hpp"
 #include "ports/table_reader.hpp"
@@ -29,14 +30,6 @@ struct TableLoopConfig {
     lake::FirstLook first_look = lake::FirstLook::History;
     std::size_t partitions_max = 20;       // rows of partitions in a commit's record, the largest first
     std::size_t history_commits_max = 1000;  // FirstLook::History: at most so many of the newest commits
-};
-
-// One transition of one alarm, after it was stored.
-struct AlarmChange {
-    std::string alarm;
-    std::string table;
-    alarms::Transition transition;
-    bool silenced = false;
 };
 
 struct TableLook {
@@ -75,7 +68,7 @@ class TableLoop {
     TableLoopConfig config_;
 };
 
-// "*" any number of characters but none of them crosses nothing: "prod.*.orders"; "?" one character.
+// "*" stands for any number of characters, "?" for one.
 bool glob_matches(std::string_view glob, std::string_view name);
 
 }  // namespace signalbox::engine

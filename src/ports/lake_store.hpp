@@ -2,6 +2,7 @@
 // What is kept of tables: cursors, states, aggregates, commits, and the memories of their alarms.
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -47,7 +48,7 @@ struct TableChange {
     bool forget = false;                       // first drop the table's manifests and partitions: it was made anew
     const lake::TableState* state = nullptr;   // the state's scalars; null: unchanged
     std::vector<std::string> partitions;       // keys whose rows follow *state (absent there: deleted)
-    std::vector<lake::ManifestAggregate> put;  // aggregates of manifests that are live now and were not before
+    std::vector<std::shared_ptr<const lake::ManifestAggregate>> put;  // of manifests that are live now and were not before
     std::vector<lake::ManifestKey> gone;       // not live any more; their aggregates may be kept a while
     std::vector<CommitRecord> commits;
     std::vector<AlarmRecord> alarms;

@@ -22,6 +22,7 @@ class Statement {
     explicit Statement(sqlite3_stmt* handle) : handle_(handle, &sqlite3_finalize) {}
     Statement& bind(int index, std::int64_t value);
     Statement& bind(int index, std::string_view value);
+    Statement& bind_blob(int index, std::string_view value);
     Statement& bind_time(int index, const std::optional<base::WallTime>& value);  // null without one
     // Ready to be bound and run again.
     void reset();
@@ -31,6 +32,7 @@ class Statement {
     base::Status run();
     std::int64_t integer(int column) const;
     std::string text(int column) const;
+    std::string blob(int column) const;
     bool is_null(int column) const;
 
   private:
