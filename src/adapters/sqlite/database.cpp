@@ -109,6 +109,15 @@ base::Result<std::shared_ptr<Database>> Database::open(const std::string& path) 
     return database;
 }
 
+base::Result<std::shared_ptr<Database>> Database::open_to_read(const std::string& path, base::Duration busy_timeout) {
+    sqlite3* handle = nullptr;
+    const int code = sqlite3_open_v2(path.c_str(), &handle, SQLITE_OPEN_READONLY | SQLITE_OPEN_FULLMUTEX, nullptr);
+    std::shared_ptr<Database> database(new Database(handle, path));
+    if (code != SQLITE_OK) return tl::unexpected<Error>(database->error("be opened"));
+    sqlite3_busy_timeout(handle, static_cast<int>(base::to_ms(busy_timeout)));
+    return database;
+}
+
 Database::~Database() { sqlite3_close_v2(handle_); }
 
 base::Result<Statement> Database::prepare(std::string_view sql) {

@@ -44,6 +44,9 @@ class Database {
     // Opens or makes the file (its folder must exist), in WAL mode with a busy time-out of 5 s, mode 0600.
     // Errors: Unavailable with the path and SQLite's reason; CorruptData if it is not ours.
     static base::Result<std::shared_ptr<Database>> open(const std::string& path);
+    // Another program's file, only to be read: nothing is created, set or changed, and no statement of ours can lock
+    // its writer out for longer than it is stepped. Errors: Unavailable, also for a file that is not there.
+    static base::Result<std::shared_ptr<Database>> open_to_read(const std::string& path, base::Duration busy_timeout);
     ~Database();
     Database(const Database&) = delete;
     Database& operator=(const Database&) = delete;
