@@ -76,7 +76,7 @@ base::Result<int> list(const Options& options) {
 base::Result<std::vector<ports::JournalEntry>> transitions(TableBook& book, const StoredAlarm& alarm, std::size_t limit) {
     ports::JournalQuery query;
     query.subject = alarm.table;
-    query.kind = "alarm";
+    query.kind = "table-alarm";
     query.limit = entries_read_max;
     query.newest_first = true;
     SB_TRY(auto entries, book.journal->read(query));

@@ -82,31 +82,31 @@ std::string timestamp_text(std::int64_t timestamp_ms) {
     return base::format_time(base::WallTime(std::chrono::milliseconds(timestamp_ms)));
 }
 
-json::object table_json(const ListedTable& table) {
+json::object table_json(const ports::TableRecord& table) {
     json::object object;
-    object["table"] = table.record.name;
-    for (const auto& [key, value] : table.record.data) object[key] = value;
-    object["alarms_in_alarm"] = table.in_alarm;
+    object["table"] = table.name;
+    for (const auto& [key, value] : table.data) object[key] = value;
     return object;
 }
 
-std::string tables_text(const std::vector<ListedTable>& tables, base::WallTime now) {
-    base::TableText text({"TABLE", "LAST COMMIT", "OPERATION", "RECORDS", "FILES", "SMALL", "DELETED", "DRIFT", "ALARMS",
+std::string tables_text(const std::vector<ports::TableRecord>& tables, base::WallTime now) {
+    base::TableText text({"TABLE", "LAST COMMIT", "OPERATION", "RECORDS", "FILES", "SMALL FILES", "DELETED", "DRIFT", "IN ALARM",
                           "TROUBLE"});
-    for (const ListedTable& table : tables) {
-        const json::object& data = table.record.data;
-        const json::object& last = object_of(data, "last_commit");
-        const json::object& metrics = object_of(data, "metrics");
+    for (const ports::TableRecord& table : tables) {
+        const json::object& last = object_of(table.data, "last_commit");
+        const json::object& metrics = object_of(table.data, "metrics");
         const auto at_ms = integer_of(last, "timestamp_ms");
-        const std::string operation = text_of(last, "operation");
         const bool in_calendar = at_ms && *at_ms >= 0 && *at_ms < INT64_MAX / 1'000'000;
-        text.row({table.record.name,
+        const std::string operation = text_of(last, "operation");
+        std::vector<std::string> alarms;
+        for (const auto& alarm : array_of(table.data, "in_alarm"))
+            if (alarm.is_string()) alarms.emplace_back(alarm.get_string());
+        text.row({table.name,
                   in_calendar ? age_text(base::WallTime(std::chrono::milliseconds(*at_ms)), now) + " ago" : "none",
-                  operation.empty() ? "-" : operation, metric_count(data, "snapshot.total_records"),
-                  metric_count(data, "snapshot.total_data_files"), share_text(number_of(metrics, "files.small_file_share")),
-                  share_text(number_of(metrics, "snapshot.delete_record_ratio")),
-                  count_text(integer_of(data, "drift_commits")), fmt::format("{}", table.in_alarm),
-                  text_of(data, "trouble")});
+                  operation.empty() ? "-" : operation, metric_count(table.data, "snapshot.total_records"),
+                  metric_count(table.data, "snapshot.total_data_files"), share_text(number_of(metrics, "files.small_file_share")),
+                  share_text(number_of(metrics, "deletes.record_ratio")), count_text(integer_of(table.data, "drift_commits")),
+                  alarms.empty() ? "-" : base::join(alarms, ", "), text_of(table.data, "trouble")});
     }
     return text.render();
 }

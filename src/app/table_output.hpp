@@ -9,14 +9,9 @@
 
 namespace signalbox::app {
 
-// A table for `table list`: what is known of it, and how many of its alarms are in ALARM.
-struct ListedTable {
-    ports::TableRecord record;
-    std::size_t in_alarm = 0;
-};
-base::json::object table_json(const ListedTable& table);
+base::json::object table_json(const ports::TableRecord& table);
 // `now`: ages are told from it.
-std::string tables_text(const std::vector<ListedTable>& tables, base::WallTime now);
+std::string tables_text(const std::vector<ports::TableRecord>& tables, base::WallTime now);
 
 // What was reported as a commit, or as an event that is none.
 bool is_commit(const ports::CommitRecord& record);
