@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "adapters/yaml/document.hpp"
+#include "app/config_alarms.hpp"
 #include "app/config_channels.hpp"
 #include "app/config_clusters.hpp"
 #include "app/config_jobs.hpp"
@@ -30,6 +31,7 @@ struct Config {
     std::vector<channels::ChannelConfig> channels;
     JobsConfig jobs;
     std::vector<CatalogConfig> catalogs;
+    engine::TableLoopConfig watch;  // alarms, actions, and how a table is first looked at
 };
 
 // Errors: InvalidConfig with one "FILE:LINE: …" per fault, all of them.
