@@ -2,6 +2,8 @@
 
 #include <set>
 
+#include "engine/table_snapshot.hpp"
+
 namespace signalbox::engine {
 
 using base::ErrorKind;
@@ -15,16 +17,6 @@ std::vector<const lake::ManifestAggregate*> pointers(const Aggregates& aggregate
     all.reserve(aggregates.size());
     for (const AggregatePtr& aggregate : aggregates) all.push_back(aggregate.get());
     return all;
-}
-
-// The statuses disagree with the live sets: the paths tell.
-Result<lake::Change> compare_paths(const std::vector<lake::ManifestFile>& added,
-                                   const std::vector<lake::ManifestFile>& gone, TableManifests& manifests) {
-    std::vector<lake::LiveFile> added_files;
-    std::vector<lake::LiveFile> gone_files;
-    SB_CHECK(manifests.files(added, added_files));
-    SB_CHECK(manifests.files(gone, gone_files));
-    return lake::change_of_paths(std::move(added_files), std::move(gone_files));
 }
 
 Result<lake::Change> claims_of(const lake::Snapshot& snapshot, const ManifestList& list, TableManifests& manifests) {
@@ -45,7 +37,15 @@ Result<lake::Change> difference(const lake::Snapshot& snapshot, const ManifestLi
     if (auto change = lake::change_of(snapshot.id, pointers(added_aggregates), pointers(gone_aggregates))) {
         return std::move(*change);
     }
-    return compare_paths(added, gone, manifests);
+    // The statuses disagree with the live sets: the paths tell.
+    return manifests.recount(added, gone);
+}
+
+// A snapshot without a parent that carries manifests of others: its writer left the parent out.
+bool left_out(const lake::Snapshot& snapshot, const ManifestList& list) {
+    std::vector<lake::ManifestFile> manifests;
+    for (const auto& [key, manifest] : list) manifests.push_back(manifest);
+    return parent_left_out(snapshot, manifests);
 }
 
 // Whether a file of the parent is not there any more, or can't be understood: then its commit is judged without it.
@@ -63,7 +63,8 @@ Result<lake::Change> change_of_commit(const lake::CommitStep& step, const lake::
     std::string why = "its parent is not in the metadata any more";
     if (step.parent_known && !step.parent_id) {
         SB_TRY(const ManifestList* list, manifests.list(snapshot));
-        return difference(snapshot, *list, {}, manifests);
+        if (!left_out(snapshot, *list)) return difference(snapshot, *list, {}, manifests);
+        why = "it names no parent and carries files of others";
     }
     if (parent != nullptr) {
         const auto parent_list = manifests.list(*parent);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "domain/lake/metrics.hpp"
 #include "engine/table_commit.hpp"
 #include "engine/table_record.hpp"
 
@@ -101,7 +102,11 @@ Result<TableLook> Look::run(const std::string& metadata_location) {
     const std::size_t skipped = first_ && plan.commits.size() > config_.history_commits_max
                                     ? plan.commits.size() - config_.history_commits_max
                                     : 0;
-    for (std::size_t i = skipped; i < plan.commits.size(); ++i) SB_CHECK(report(plan.commits[i]));
+    record_.cursor = plan.start;
+    for (std::size_t i = 0; i < plan.commits.size(); ++i) {
+        record_.cursor = plan.commits[i].after(std::move(*record_.cursor));
+        if (i >= skipped) SB_CHECK(report(plan.commits[i]));
+    }
     SB_CHECK(finish(plan, metadata_location));
     look_.manifests_read = manifests_.manifests_read();
     look_.manifests_known = manifests_.manifests_known();
@@ -164,7 +169,6 @@ Status Look::report(const lake::CommitStep& step) {
         for (const alarms::Observation& observation : observations_of(figures)) alarms_.observe(observation, at);
     }
     if (step.kind == lake::CommitKind::Main) describe(figures);
-    record_.cursor = step.after;
     record_.cursor->metadata_location.clear();
     return save(change, !first_);
 }

@@ -3,16 +3,14 @@
 #include <algorithm>
 #include <set>
 
+#include "engine/table_snapshot.hpp"
+
 namespace signalbox::engine {
 
 using base::ErrorKind;
 using base::fail;
 using base::Result;
 using base::Status;
-
-lake::ManifestKey key_of(const lake::ManifestFile& manifest) {
-    return {manifest.path, manifest.length_bytes.value_or(0)};
-}
 
 std::vector<lake::ManifestFile> without(const ManifestList& a, const ManifestList& b) {
     std::vector<lake::ManifestFile> left;
@@ -106,13 +104,10 @@ Result<Aggregates> TableManifests::stored(const std::vector<lake::ManifestKey>& 
     return found;
 }
 
-Status TableManifests::files(const std::vector<lake::ManifestFile>& manifests, std::vector<lake::LiveFile>& files) {
-    for (const lake::ManifestFile& manifest : manifests) {
-        if (files.size() > lake::compared_files_max) return {};
-        SB_CHECK(reader_.read_files(metadata_, manifest, files));
-        ++read_;
-    }
-    return {};
+Result<lake::Change> TableManifests::recount(const std::vector<lake::ManifestFile>& added,
+                                             const std::vector<lake::ManifestFile>& gone) {
+    read_ += added.size() + gone.size();
+    return recount_change(reader_, metadata_, added, gone);
 }
 
 }  // namespace signalbox::engine

@@ -18,7 +18,6 @@ namespace signalbox::engine {
 using AggregatePtr = std::shared_ptr<const lake::ManifestAggregate>;
 using Aggregates = std::vector<AggregatePtr>;
 using ManifestList = std::map<lake::ManifestKey, lake::ManifestFile>;
-lake::ManifestKey key_of(const lake::ManifestFile& manifest);
 
 // Of one table, for one look. Remembers the lists that it has read and counts what it had to read.
 class TableManifests {
@@ -34,7 +33,9 @@ class TableManifests {
     void next_commit() { fresh_.clear(); }
     // Those that the store keeps; NotFound if it lacks one.
     base::Result<Aggregates> stored(const std::vector<lake::ManifestKey>& keys);
-    base::Status files(const std::vector<lake::ManifestFile>& manifests, std::vector<lake::LiveFile>& files);
+    // The change by comparing the paths of live files.
+    base::Result<lake::Change> recount(const std::vector<lake::ManifestFile>& added,
+                                       const std::vector<lake::ManifestFile>& gone);
 
     const lake::TableMetadata& metadata() const { return metadata_; }
     std::size_t manifests_read() const { return read_; }

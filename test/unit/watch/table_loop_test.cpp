@@ -261,9 +261,13 @@ TEST(TableLoop, killed_at_any_step_each_commit_is_reported_once) {
             table.append(1);
             DyingStore dying(*store.lake, call, after);
             // A daemon that dies is started again and looks again.
-            if (!look(dying, *store.journal, table)) ASSERT_TRUE(look(*store.lake, *store.journal, table));
+            if (!look(dying, *store.journal, table)) {
+                ASSERT_TRUE(look(*store.lake, *store.journal, table));
+            }
             build(table);
-            if (!look(dying, *store.journal, table)) ASSERT_TRUE(look(*store.lake, *store.journal, table));
+            if (!look(dying, *store.journal, table)) {
+                ASSERT_TRUE(look(*store.lake, *store.journal, table));
+            }
             EXPECT_THAT(reports(*store.lake), ElementsAreArray(expected)) << "killed at call " << call << (after ? " after" : " before");
             EXPECT_EQ(store.journal->read({})->size(), journal->size()) << "killed at call " << call;
             EXPECT_TRUE(store.lake->state("c.db.t")->same_as(*clean.lake->state("c.db.t")));
