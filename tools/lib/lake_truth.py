@@ -75,6 +75,7 @@ def describe(metrics: dict, group: str, what: str, values: list[int]) -> None:
 
 def change_metrics(added: list[dict], removed: list[dict]) -> dict:
     new, gone = of_content(added, DATA), of_content(removed, DATA)
+    deletes = (POSITION_DELETES, EQUALITY_DELETES)
     return {
         "snapshot.added_data_files": len(new),
         "snapshot.added_records": records(new),
@@ -84,6 +85,11 @@ def change_metrics(added: list[dict], removed: list[dict]) -> dict:
         "snapshot.deleted_data_files": len(gone),
         "snapshot.deleted_records": records(gone),
         "snapshot.removed_files_size": size(removed),
+        "snapshot.added_delete_files": len(of_content(added, *deletes)),
+        "snapshot.removed_delete_files": len(of_content(removed, *deletes)),
+        "snapshot.added_equality_deletes": records(of_content(added, EQUALITY_DELETES)),
+        "snapshot.removed_position_deletes": records(of_content(removed, POSITION_DELETES)),
+        "snapshot.removed_equality_deletes": records(of_content(removed, EQUALITY_DELETES)),
     }
 
 
@@ -102,6 +108,50 @@ def table_metrics(files: list[dict], partitions: list[dict]) -> dict:
     describe(metrics, "files", "record_count", [file["record_count"] for file in data])
     describe(metrics, "files", "file_size", [file["file_size_in_bytes"] for file in data])
     return metrics
+
+
+def ratio(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
+
+
+def shape_metrics(files: list[dict], manifests: list[dict], target_bytes: int) -> dict:
+    """What else is said of a table: of its manifests, small files and delete files. `manifests`: rows of that metadata table."""
+    data, deletes = of_content(files, DATA), of_content(files, POSITION_DELETES, EQUALITY_DELETES)
+    small = [file for file in data if file["file_size_in_bytes"] < target_bytes]
+    sizes = [row["length"] for row in manifests]
+    return {
+        "snapshot.total_position_deletes": records(of_content(files, POSITION_DELETES)),
+        "snapshot.total_equality_deletes": records(of_content(files, EQUALITY_DELETES)),
+        "manifests.data_count": sum(row["content"] == 0 for row in manifests),
+        "manifests.delete_count": sum(row["content"] == 1 for row in manifests),
+        "manifests.total_size": sum(sizes),
+        "manifests.avg_size": ratio(sum(sizes), len(sizes)),
+        "manifests.max_size": max(sizes, default=None),
+        "files.small_file_count": len(small),
+        "files.small_file_share": ratio(len(small), len(data)),
+        "files.small_size_share": ratio(size(small), size(data)),
+        "files.target_size": target_bytes,
+        "deletes.position_file_count": len(of_content(files, POSITION_DELETES)),
+        "deletes.equality_file_count": len(of_content(files, EQUALITY_DELETES)),
+        "deletes.vector_count": sum(file["file_format"].upper() == "PUFFIN" for file in deletes),
+        "deletes.file_ratio": ratio(len(deletes), len(data)),
+        "deletes.record_ratio": ratio(records(deletes), records(data)),
+    }
+
+
+def dangling(files: list[dict], unpartitioned_specs: set[int]) -> int:
+    """Delete files that apply to no live data file (Iceberg spec, "Scan Planning"). Each file with its data sequence number."""
+    data = of_content(files, DATA)
+
+    def applies(delete: dict, file: dict) -> bool:
+        if delete["file_format"].upper() == "PUFFIN":
+            return delete["referenced_data_file"] == file["file_path"]
+        same = (delete["spec_id"], partition_of(delete)) == (file["spec_id"], partition_of(file))
+        if delete["content"] == POSITION_DELETES:
+            return same and file["sequence_number"] <= delete["sequence_number"]
+        return (same or delete["spec_id"] in unpartitioned_specs) and file["sequence_number"] < delete["sequence_number"]
+
+    return sum(not any(applies(delete, file) for file in data) for delete in of_content(files, POSITION_DELETES, EQUALITY_DELETES))
 
 
 def totals(files: list[dict]) -> dict:
