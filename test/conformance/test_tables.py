@@ -16,8 +16,8 @@ SCHEMA = Schema(NestedField(1, "id", LongType(), required=False), NestedField(2,
 BY_REGION = PartitionSpec(PartitionField(source_id=2, field_id=1000, transform=IdentityTransform(), name="region"))
 
 
-def metrics(folder: str) -> dict:
-    done = subprocess.run([os.environ["SIGNALBOX_BIN"], "table", "metrics", folder, "--output", "json"], capture_output=True, text=True,
+def metrics(folder: str, *options: str) -> dict:
+    done = subprocess.run([os.environ["SIGNALBOX_BIN"], "table", "metrics", folder, "--output", "json", *options], capture_output=True, text=True,
                           timeout=60)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
