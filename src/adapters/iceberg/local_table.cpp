@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "adapters/iceberg/file_buffer.hpp"
 #include "adapters/iceberg/manifest_reader.hpp"
 #include "base/text.hpp"
 #include "wire/avro/compression.hpp"
@@ -161,9 +162,10 @@ std::string plain_uri(std::string_view uri) {
     return scheme.empty() ? path : scheme + ":" + path;
 }
 
-Status read_one(const LocalTable& table, const lake::ManifestFile& manifest, lake::TableTotals& totals) {
+Status read_one(const LocalTable& table, const lake::ManifestFile& manifest, FileBuffer& buffer,
+                lake::TableTotals& totals) {
     SB_TRY(const std::string path, local_path(table, manifest.path));
-    SB_TRY(const std::string content, read(path, manifest_max_bytes));
+    SB_TRY(const std::string_view content, buffer.read(path, manifest_max_bytes));
     auto status = read_manifest(content, manifest, table.metadata, totals);
     if (!status) return in_context(status.error(), path);
     return {};
@@ -243,8 +245,9 @@ Result<lake::TableTotals> read_snapshot(const LocalTable& table, const lake::Sna
                                                  : tl::unexpected<Error>(manifests.error());
     }
     lake::TableTotals totals(snapshot.id);
+    FileBuffer buffer;
     for (const lake::ManifestFile& manifest : *manifests) {
-        if (auto status = read_one(table, manifest, totals); !status) {
+        if (auto status = read_one(table, manifest, buffer, totals); !status) {
             return status.error().context.empty() ? in_context(status.error(), table.metadata_file)
                                                   : tl::unexpected<Error>(status.error());
         }
