@@ -122,9 +122,15 @@ json::object share(const std::string& folder, int pairs) {
     return {{"entries", loaded.rows}, {"inflated_bytes", bytes}, {"inflate", inflate}, {"read", whole}};
 }
 
-json::object read(const std::string& folder) {
+json::object read(const std::string& folder, int times) {
     std::int64_t files = 0;
-    const auto [core, wall] = timed([&] { files = read_all(folder); });
+    json::array core;
+    json::array wall;
+    for (int i = 0; i < times; ++i) {
+        const auto [core_s, wall_s] = timed([&] { files = read_all(folder); });
+        core.push_back(core_s);
+        wall.push_back(wall_s);
+    }
     return {{"entries", files}, {"core_s", core}, {"wall_s", wall}};
 }
 
@@ -153,15 +159,17 @@ int main(int argc, char** argv) {
     CLI::App* const share_command = app.add_subcommand("share", "the whole way beside libdeflate alone, in alternation");
     share_command->add_option("FOLDER", folder)->required();
     share_command->add_option("--pairs", pairs)->check(CLI::Range(1, 1000));
-    CLI::App* const read_command = app.add_subcommand("read", "the whole way, once");
+    CLI::App* const read_command = app.add_subcommand("read", "the whole way alone");
     read_command->add_option("FOLDER", folder)->required();
+    int times = 1;
+    read_command->add_option("--times", times)->check(CLI::Range(1, 1000));
     CLI11_PARSE(app, argc, argv);
     try {
         if (make_command->parsed()) options.folder = std::filesystem::absolute(options.folder).lexically_normal().string();
         json::object result;
         if (make_command->parsed()) result = make(options);
         if (share_command->parsed()) result = share(folder, pairs);
-        if (read_command->parsed()) result = read(folder);
+        if (read_command->parsed()) result = read(folder, times);
         std::cout << json::serialize(result) << "\n";
     } catch (const std::exception& error) {
         std::cerr << "lake_bench: " << error.what() << "\n";

@@ -189,6 +189,7 @@ class PlanCompiler {
             out.push_back(optional(is_null(0) ? 0 : 1, bodies[is_null(0) ? 1 : 0]));
             return {};
         }
+        plan_.branches_skip_slots_ = true;
         std::vector<OpRange> ranges;
         for (const std::vector<Op>& body : bodies) ranges.push_back(append(body));
         Op op = step(Step::Switch, static_cast<std::uint32_t>(ranges.size()), 0);
@@ -204,6 +205,7 @@ class PlanCompiler {
         if (body.size() == 1 && !body[0].optional) {
             op = body[0];
         } else {
+            plan_.branches_skip_slots_ = true;
             const OpRange range = append(body);
             op = step(Step::Group, 0, 0);
             op.body_begin = range.begin;

@@ -33,7 +33,7 @@ struct PlanRequest {
     std::int32_t open_parent = no_id;  // parent) are wanted too, whatever their ids: slots fields.size()…, in order
 };
 
-// One step of a plan. `body` is a range of steps, or of ranges.
+// One step of a plan. `body` is a range of steps, or of ranges. Those that take come last.
 enum class Step : std::uint8_t {
     SkipVarints,       // n of them
     SkipBytes,         // n bytes
@@ -87,6 +87,8 @@ class Plan {
     const std::vector<OpRange>& branches() const { return branches_; }
     OpRange row() const { return row_; }
     std::size_t map_like_arrays() const { return map_like_arrays_; }
+    // Whether a row may pass a slot without setting it, not even to null.
+    bool branches_skip_slots() const { return branches_skip_slots_; }
 
   private:
     friend class PlanCompiler;
@@ -96,6 +98,7 @@ class Plan {
     std::vector<bool> present_;
     std::vector<std::int32_t> open_ids_;
     std::size_t map_like_arrays_ = 0;
+    bool branches_skip_slots_ = false;
 };
 
 }  // namespace signalbox::avro

@@ -3,12 +3,16 @@
 #include <bit>
 #include <cstring>
 
+// Called for every value of millions of rows, from few places.
+#define SB_HOT [[gnu::always_inline]] inline
+
 namespace signalbox::avro {
 namespace {
 
 static_assert(std::endian::native == std::endian::little, "words are read as Avro writes them");
 
 constexpr const char* too_short = "the data ends inside a value";
+constexpr const char* unknown_branch = "a union names a branch that its schema does not have";
 constexpr std::uint64_t high_bits = 0x8080'8080'8080'8080;
 
 std::uint64_t word_at(const std::uint8_t* at) {
@@ -22,6 +26,14 @@ std::uint64_t ends_of(std::uint64_t word) { return ~word & high_bits; }
 
 // Sums up the eight bytes of a word, which must stay below 256.
 std::uint64_t sum_of_bytes(std::uint64_t word) { return (word * 0x0101'0101'0101'0101) >> 56; }
+
+// How many bytes there are up to the n-th mark, 1 <= n <= 8, of at least so many, without a branch.
+std::ptrdiff_t place_of_nth(std::uint64_t ends, std::uint64_t n) {
+    constexpr std::uint64_t ones = 0x0101'0101'0101'0101;
+    const std::uint64_t marks_so_far = (ends >> 7) * ones;
+    const std::uint64_t enough = (marks_so_far + (0x80 - n) * ones) & high_bits;
+    return std::countr_zero(enough) / 8 + 1;
+}
 
 // The seven low bits of each byte, side by side.
 std::uint64_t joined_sevens(std::uint64_t word) {
@@ -59,8 +71,10 @@ bool RowCursor::next() {
         if (at_ != end_) fail_at(at_, "bytes are left over after the last row");
         return false;
     }
-    for (Value& slot : slots_) slot.kind = ValueKind::Null;
-    open_bytes_ = {};
+    if (plan_.branches_skip_slots()) {
+        for (Value& slot : slots_) slot.kind = ValueKind::Null;
+        open_bytes_ = {};
+    }
     const At after = run(plan_.row(), at_);
     if (after == nullptr) return false;
     at_ = after;
@@ -74,54 +88,64 @@ std::string RowCursor::failure() const {
     return fmt::format("{} (byte {} of the block's data, row {})", failure_, at_ - begin_, rows_read_);
 }
 
+// The loop that all bytes go through: no step but the rare ones calls another function before it has to.
 RowCursor::At RowCursor::run(OpRange range, At at) {
     const Op* op = plan_.ops().data() + range.begin;
     const Op* const last = plan_.ops().data() + range.end;
-    for (; op != last; ++op) {
+    std::uint64_t raw = 0;
+    for (; op != last && at != nullptr; ++op) {
         if (op->optional) {
-            bool null = false;
-            at = branch(*op, at, null);
-            if (at == nullptr) return nullptr;
-            if (null) continue;
+            at = read_varint(raw, at);
+            if (at == nullptr) return at;
+            if (raw == op->null_byte) {
+                if (op->step >= Step::TakeVarint) slots_[op->slot].kind = ValueKind::Null;
+                continue;
+            }
+            if (raw != op->value_byte) return fail_at(at, unknown_branch);
         }
-        at = step(*op, at);
-        if (at == nullptr) return nullptr;
+        switch (op->step) {
+            case Step::TakeVarint:
+                at = read_varint(raw, at);
+                slots_[op->slot].kind = ValueKind::Integer;
+                slots_[op->slot].integer = unzigzag(raw);
+                break;
+            case Step::TakeText:
+                at = read_size(raw, at);
+                if (at != nullptr) at = take_bytes(slots_[op->slot], raw, at);
+                break;
+            case Step::SkipVarintArray:
+            case Step::SkipMapLikeArray:
+            case Step::SkipArray:
+                at = skip_array(*op, at);
+                break;
+            case Step::SkipVarints:
+                at = skip_varints(op->n, at);
+                break;
+            case Step::SkipText:
+                at = read_size(raw, at);
+                if (at != nullptr) at = skip_bytes(raw, at);
+                break;
+            case Step::OpenBegin:
+                open_begin_ = at;
+                break;
+            case Step::OpenEnd:
+                open_bytes_ = {reinterpret_cast<const char*>(open_begin_), static_cast<std::size_t>(at - open_begin_)};
+                break;
+            default:
+                at = rare_step(*op, at);
+        }
     }
     return at;
 }
 
-inline RowCursor::At RowCursor::step(const Op& op, At at) {
-    std::uint64_t raw = 0;
+RowCursor::At RowCursor::rare_step(const Op& op, At at) {
     switch (op.step) {
-        case Step::SkipVarints:
-            return skip_varints(op.n, at);
         case Step::SkipBytes:
             return skip_bytes(op.n, at);
-        case Step::SkipText:
-            at = read_size(raw, at);
-            return at == nullptr ? at : skip_bytes(raw, at);
-        case Step::SkipVarintArray:
-        case Step::SkipMapLikeArray:
-        case Step::SkipArray:
-            return skip_array(op, at);
         case Step::Switch:
             return choose(op, at);
         case Step::Group:
             return run({op.body_begin, op.body_end}, at);
-        case Step::OpenBegin:
-            open_begin_ = at;
-            return at;
-        case Step::OpenEnd:
-            open_bytes_ = {reinterpret_cast<const char*>(open_begin_), static_cast<std::size_t>(at - open_begin_)};
-            return at;
-        case Step::TakeVarint:
-            at = read_varint(raw, at);
-            slots_[op.slot].kind = ValueKind::Integer;
-            slots_[op.slot].integer = unzigzag(raw);
-            return at;
-        case Step::TakeText:
-            at = read_size(raw, at);
-            return at == nullptr ? at : take_bytes(slots_[op.slot], raw, at);
         case Step::TakeFixed:
             return take_bytes(slots_[op.slot], op.n, at);
         case Step::TakeBoolean:
@@ -130,18 +154,9 @@ inline RowCursor::At RowCursor::step(const Op& op, At at) {
             return take_real<float>(slots_[op.slot], at);
         case Step::TakeDouble:
             return take_real<double>(slots_[op.slot], at);
+        default:
+            return fail_at(at, "the plan has an unknown step");
     }
-    return fail_at(at, "the plan has an unknown step");
-}
-
-// Which of its two branches an optional step has here.
-inline RowCursor::At RowCursor::branch(const Op& op, At at, bool& null) {
-    std::uint64_t branch = 0;
-    at = read_varint(branch, at);
-    if (at == nullptr) return at;
-    null = branch == op.null_byte;
-    if (null || branch == op.value_byte) return at;
-    return fail_at(at, "a union names a branch that its schema does not have");
 }
 
 RowCursor::At RowCursor::choose(const Op& op, At at) {
@@ -150,7 +165,7 @@ RowCursor::At RowCursor::choose(const Op& op, At at) {
     if (at == nullptr) return at;
     // Zigzag: branch b is written as 2b; an odd number is a negative branch.
     if (branch % 2 != 0 || branch / 2 >= op.n) {
-        return fail_at(at, "a union names a branch that its schema does not have");
+        return fail_at(at, unknown_branch);
     }
     return run(plan_.branches()[op.body_begin + branch / 2], at);
 }
@@ -173,7 +188,7 @@ RowCursor::At RowCursor::take_real(Value& slot, At at) {
     return at + sizeof value;
 }
 
-inline RowCursor::At RowCursor::take_bytes(Value& slot, std::uint64_t count, At at) {
+SB_HOT RowCursor::At RowCursor::take_bytes(Value& slot, std::uint64_t count, At at) {
     if (count > left(at)) return fail_at(at, too_short);
     slot.kind = ValueKind::Text;
     slot.text = {reinterpret_cast<const char*>(at), static_cast<std::size_t>(count)};
@@ -251,11 +266,13 @@ inline RowCursor::At RowCursor::skip_map_like_element(At at) {
     return at == nullptr ? at : skip_bytes(size, at);
 }
 
-inline RowCursor::At RowCursor::read_varint(std::uint64_t& value, At at) {
-    if (at != end_ && *at < 0x80) {
-        value = *at;
-        return at + 1;
-    }
+SB_HOT RowCursor::At RowCursor::read_varint(std::uint64_t& value, At at) {
+    if (at == end_ || *at >= 0x80) return read_wide_varint(value, at);
+    value = *at;
+    return at + 1;
+}
+
+RowCursor::At RowCursor::read_wide_varint(std::uint64_t& value, At at) {
     if (left(at) >= sizeof(std::uint64_t)) {
         const std::uint64_t word = word_at(at);
         if (const std::uint64_t ends = ends_of(word); ends != 0) {
@@ -279,7 +296,7 @@ RowCursor::At RowCursor::read_long_varint(std::uint64_t& value, At at) {
     return fail_at(at, "a number is longer than 64 bits");
 }
 
-inline RowCursor::At RowCursor::read_size(std::uint64_t& size, At at) {
+SB_HOT RowCursor::At RowCursor::read_size(std::uint64_t& size, At at) {
     at = read_varint(size, at);
     if (at != nullptr && size % 2 != 0) return fail_at(at, "a text has a negative length");
     size /= 2;
@@ -287,7 +304,7 @@ inline RowCursor::At RowCursor::read_size(std::uint64_t& size, At at) {
 }
 
 // Steps over numbers by counting the bytes that end one, by words. A stepped-over number may be overlong.
-inline RowCursor::At RowCursor::skip_varints(std::uint64_t count, At at) {
+SB_HOT RowCursor::At RowCursor::skip_varints(std::uint64_t count, At at) {
     constexpr std::size_t word = sizeof(std::uint64_t);
     while (count >= 4 * word && left(at) >= 4 * word) {
         const std::uint64_t ends = (ends_of(word_at(at)) >> 7) + (ends_of(word_at(at + word)) >> 7) +
@@ -296,15 +313,14 @@ inline RowCursor::At RowCursor::skip_varints(std::uint64_t count, At at) {
         at += 4 * word;
     }
     while (count > 0 && left(at) >= word) {
-        std::uint64_t ends = ends_of(word_at(at));
+        const std::uint64_t ends = ends_of(word_at(at));
         const std::uint64_t found = sum_of_bytes(ends >> 7);
         if (found < count) {
             count -= found;
             at += word;
             continue;
         }
-        for (; count > 1; --count) ends &= ends - 1;
-        return at + std::countr_zero(ends) / 8 + 1;
+        return at + place_of_nth(ends, count);
     }
     while (count > 0) {
         if (at == end_) return fail_at(at, too_short);
@@ -313,7 +329,7 @@ inline RowCursor::At RowCursor::skip_varints(std::uint64_t count, At at) {
     return at;
 }
 
-inline RowCursor::At RowCursor::skip_bytes(std::uint64_t count, At at) {
+SB_HOT RowCursor::At RowCursor::skip_bytes(std::uint64_t count, At at) {
     if (count > left(at)) return fail_at(at, too_short);
     return at + count;
 }

@@ -49,8 +49,7 @@ class RowCursor {
 
     // Each reads at `at` and gives the place behind what it read, or nullptr after fail_at().
     At run(OpRange range, At at);
-    At step(const Op& op, At at);
-    At branch(const Op& op, At at, bool& null);
+    At rare_step(const Op& op, At at);
     At choose(const Op& op, At at);
     At take_boolean(Value& slot, At at);
     template <typename Real>
@@ -61,6 +60,7 @@ class RowCursor {
     At skip_map_like(std::uint32_t array, std::uint64_t count, At at);
     At skip_map_like_element(At at);
     At read_varint(std::uint64_t& value, At at);
+    At read_wide_varint(std::uint64_t& value, At at);
     At read_long_varint(std::uint64_t& value, At at);
     At read_size(std::uint64_t& size, At at);
     At skip_varints(std::uint64_t count, At at);
