@@ -13,6 +13,9 @@ static_assert(std::endian::native == std::endian::little, "words are read as Avr
 
 constexpr const char* too_short = "the data ends inside a value";
 constexpr const char* unknown_branch = "a union names a branch that its schema does not have";
+// An element of a map-like array with a key of two bytes and a length of one.
+constexpr std::uint64_t short_element_max_bytes = 3 + 0x7f / 2;
+constexpr std::uint32_t surprises_max = 8;
 constexpr std::uint64_t high_bits = 0x8080'8080'8080'8080;
 
 std::uint64_t word_at(const std::uint8_t* at) {
@@ -46,7 +49,7 @@ std::int64_t unzigzag(std::uint64_t raw) { return static_cast<std::int64_t>((raw
 
 }  // namespace
 
-RowCursor::RowCursor(const Plan& plan) : plan_(plan), slots_(plan.slots()), shapes_(plan.map_like_arrays()) {}
+RowCursor::RowCursor(const Plan& plan) : plan_(plan), slots_(plan.slots()), guesses_(plan.map_like_arrays()) {}
 
 RowCursor::RowCursor(const Plan& plan, std::string_view block, std::int64_t row_count) : RowCursor(plan) {
     start(block, row_count);
@@ -229,27 +232,31 @@ RowCursor::At RowCursor::skip_elements(const Op& op, std::uint64_t count, At at)
     }
 }
 
-// Half of a manifest's bytes are bounds of columns: mostly a key and a length of one byte each, and those of the row
-// before. Where many differ, guessing costs more than it gains.
+// Half of a manifest's bytes are bounds of columns, and their keys and lengths mostly those of the row before. An element
+// whose length keeps changing is not guessed any more: a wrong guess costs more than it gains.
 RowCursor::At RowCursor::skip_map_like(std::uint32_t array, std::uint64_t count, At at) {
-    constexpr std::uint64_t element_max_bytes = 2 + 0x7f / 2;
-    constexpr std::uint32_t surprises_max = 1 << 16;
-    Shape& shape = shapes_[array];
+    std::array<Guess, guesses_max>& guesses = guesses_[array];
     std::uint64_t i = 0;
-    if (count <= Shape::elements_max && shape.surprises < surprises_max) {
-        for (; i < count && left(at) >= element_max_bytes; ++i) {
-            std::uint16_t head = 0;
-            std::memcpy(&head, at, sizeof head);
-            const std::uint16_t expected = shape.heads[i];
-            if (head == expected) {
-                at += 2 + (expected >> 9);
-                continue;
-            }
-            if ((head & 0x8180) == 0) shape.heads[i] = head;
-            shape.surprises += 1;
+    for (; i < count && i < guesses_max && left(at) >= short_element_max_bytes; ++i) {
+        std::uint32_t head = 0;
+        std::memcpy(&head, at, sizeof head);
+        Guess& guess = guesses[i];
+        if ((head & guess.mask) == guess.head) {
+            at += guess.step;
+            continue;
+        }
+        const bool wide_key = (head & 0x80) != 0;
+        const std::uint32_t mask = wide_key ? 0xff'ffff : 0xffff;
+        if ((head & (wide_key ? 0x81'8000 : 0x8100)) != 0) {  // the key or the length goes on, or the length is negative
             at = skip_map_like_element(at);
             if (at == nullptr) return at;
+            continue;
         }
+        const std::uint32_t step = wide_key ? 3 + (head >> 17 & 0x3f) : 2 + (head >> 9 & 0x3f);
+        at += step;
+        if (guess.surprises == surprises_max) continue;
+        guess = {mask, head & mask, step, guess.surprises + 1};
+        if (guess.surprises == surprises_max) guess.head = never;
     }
     for (; i < count; ++i) {
         at = skip_map_like_element(at);
@@ -258,8 +265,7 @@ RowCursor::At RowCursor::skip_map_like(std::uint32_t array, std::uint64_t count,
     return at;
 }
 
-inline RowCursor::At RowCursor::skip_map_like_element(At at) {
-    if (left(at) >= 2 && at[0] < 0x80 && (at[1] & 0x81) == 0 && left(at) >= 2U + at[1] / 2) return at + 2 + at[1] / 2;
+RowCursor::At RowCursor::skip_map_like_element(At at) {
     std::uint64_t size = 0;
     at = skip_varints(1, at);
     if (at != nullptr) at = read_size(size, at);

@@ -68,11 +68,14 @@ class RowCursor {
     At fail_at(At at, const char* failure);
     std::uint64_t left(At at) const { return static_cast<std::uint64_t>(end_ - at); }
 
-    // The first two bytes, key and length, of the elements of one array in the row before. Elements of columns mostly
-    // keep them from row to row, so that the next element is found without waiting for this one's length.
-    struct Shape {
-        static constexpr std::size_t elements_max = 512;
-        std::array<std::uint16_t, elements_max> heads{};
+    // How an element of an array will begin (its key and its length) and how long it will be, if it is as in the row
+    // before: then the next one is found without waiting for this one's length.
+    static constexpr std::uint32_t never = 0xffff'ffff;
+    static constexpr std::size_t guesses_max = 512;
+    struct Guess {
+        std::uint32_t mask = 0;
+        std::uint32_t head = never;
+        std::uint32_t step = 0;
         std::uint32_t surprises = 0;
     };
 
@@ -85,7 +88,7 @@ class RowCursor {
     std::int64_t rows_left_ = 0;
     std::int64_t rows_read_ = 0;
     std::vector<Value> slots_;
-    std::vector<Shape> shapes_;
+    std::vector<std::array<Guess, guesses_max>> guesses_;
     const char* failure_ = nullptr;
 };
 
