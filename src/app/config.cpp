@@ -50,6 +50,8 @@ base::Result<Config> load_config(const std::string& path, Secrets secrets) {
     config.endpoints = read_endpoints(root, path, config.clusters);
     config.channels = read_channels(root, path, config.clusters, config.endpoints, secrets);
     config.jobs = read_jobs(root, path, sources_of(config));
+    config.actions = read_actions(root, path, config.jobs, secrets);
+    config.sinks = read_sinks(root, path, secrets);
     root.finish();
     SB_CHECK(document.status());
     return config;

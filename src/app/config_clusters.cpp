@@ -125,20 +125,26 @@ std::string resolve_path(const std::string& config_file, const std::string& path
     return given.is_absolute() ? path : (std::filesystem::path(config_file).parent_path() / given).string();
 }
 
-std::string read_password(yaml::Reader& reader, const std::string& config_file, Secrets secrets) {
-    const auto file = reader.text("password_file");
-    const auto variable = reader.text("password_env");
-    if (file && variable) reader.fault("password_env", "give password_file or password_env, not both");
+std::string read_secret(yaml::Reader& reader, const std::string& config_file, const std::string& key, Secrets secrets) {
+    const std::string in_file = key + "_file";
+    const std::string in_env = key + "_env";
+    const auto file = reader.text(in_file);
+    const auto variable = reader.text(in_env);
+    if (file && variable) reader.fault(in_env, fmt::format("give {} or {}, not both", in_file, in_env));
     if (secrets == Secrets::Skip) return {};
     if (file) {
         auto text = base::read_file(resolve_path(config_file, *file), 4096);
         if (text) return std::string(base::trim(*text));
-        reader.fault("password_file", text.error().text());
+        reader.fault(in_file, text.error().text());
     } else if (variable) {
         if (const char* value = std::getenv(variable->c_str())) return value;
-        reader.fault("password_env", fmt::format("the environment has no variable {}", *variable));
+        reader.fault(in_env, fmt::format("the environment has no variable {}", *variable));
     }
     return {};
+}
+
+std::string read_password(yaml::Reader& reader, const std::string& config_file, Secrets secrets) {
+    return read_secret(reader, config_file, "password", secrets);
 }
 
 base::HostPort need_ip_address(yaml::Reader& reader, const std::string& key) {

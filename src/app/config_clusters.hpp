@@ -15,6 +15,8 @@ enum class Secrets { Read, Skip };
 
 // A path of the file made relative to the file's folder, unless it is absolute.
 std::string resolve_path(const std::string& config_file, const std::string& path);
+// KEY_file or KEY_env of a mapping; empty if neither is given, or with Secrets::Skip. Faults name the place.
+std::string read_secret(yaml::Reader& reader, const std::string& config_file, const std::string& key, Secrets secrets);
 // password_file or password_env of a mapping; empty if neither is given, or with Secrets::Skip. Faults name the place.
 std::string read_password(yaml::Reader& reader, const std::string& config_file, Secrets secrets);
 // An IP address, not a name; a fault otherwise.

@@ -3,6 +3,7 @@
 // deadline. Safe to use from several threads, one Client each.
 
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -58,5 +59,9 @@ class Client {
 // "https://host:1/a?b" as ("https://host:1", "/a?b"), for a Client and its target. Errors: InvalidArgument (no http or
 // https URL, a user or password in it, a fragment); the text does not repeat the URL, which may hold a secret.
 base::Result<std::pair<std::string, std::string>> split_url(std::string_view url);
+
+// What a Retry-After header asks for (RFC 9110, 10.2.3): seconds, or a date, from which `now` is taken. Nothing if it
+// is neither.
+std::optional<base::Duration> parse_retry_after(std::string_view text, base::WallTime now);
 
 }  // namespace signalbox::http
