@@ -1,11 +1,8 @@
 #include "adapters/actions/webhook.hpp"
 
-#include <curl/curl.h>
-
 #include "adapters/actions/message.hpp"
 #include "adapters/actions/signature.hpp"
 #include "adapters/http/client.hpp"
-#include "base/text.hpp"
 
 namespace signalbox::actions {
 namespace {
@@ -19,18 +16,6 @@ constexpr std::size_t answer_shown_max = 200;
 bool is_for_later(unsigned status) { return status == 408 || status == 425 || status == 429 || status >= 500; }
 
 }  // namespace
-
-std::optional<base::Duration> parse_retry_after(std::string_view text, base::WallTime now) {
-    constexpr std::int64_t seconds_max = 10LL * 365 * 24 * 3600;
-    text = base::trim(text);
-    if (const auto seconds = base::parse_int(text)) {
-        if (*seconds < 0 || *seconds > seconds_max) return std::nullopt;
-        return std::chrono::seconds(*seconds);
-    }
-    const std::time_t date = curl_getdate(std::string(text).c_str(), nullptr);
-    if (date < 0 || date > seconds_max * 20) return std::nullopt;
-    return base::WallTime(std::chrono::seconds(date)) - now;
-}
 
 base::Result<ActionOutcome> Webhook::run(const ports::ActionRequest& request) {
     SB_TRY(const auto where, http::split_url(action_.url));
@@ -58,7 +43,7 @@ base::Result<ActionOutcome> Webhook::run(const ports::ActionRequest& request) {
     if (!is_for_later(reply->status)) return ActionOutcome{ActionVerdict::Refused, std::move(text)};
     ActionOutcome outcome{ActionVerdict::Retry, std::move(text)};
     if (const auto after = reply->headers.find("retry-after"); after != reply->headers.end())
-        outcome.after = parse_retry_after(after->second, clock_());
+        outcome.after = http::parse_retry_after(after->second, clock_());
     return outcome;
 }
 

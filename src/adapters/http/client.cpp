@@ -288,4 +288,16 @@ base::Result<std::pair<std::string, std::string>> split_url(std::string_view url
         target.starts_with('/') ? target : "/" + target);
 }
 
+std::optional<base::Duration> parse_retry_after(std::string_view text, base::WallTime now) {
+    constexpr std::int64_t seconds_max = 10LL * 365 * 24 * 3600;
+    text = base::trim(text);
+    if (const auto seconds = base::parse_int(text)) {
+        if (*seconds < 0 || *seconds > seconds_max) return std::nullopt;
+        return std::chrono::seconds(*seconds);
+    }
+    const std::time_t date = curl_getdate(std::string(text).c_str(), nullptr);
+    if (date < 0 || date > seconds_max * 20) return std::nullopt;
+    return base::WallTime(std::chrono::seconds(date)) - now;
+}
+
 }  // namespace signalbox::http
