@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <memory>
 
+#include "app/action_runners.hpp"
 #include "app/alarm_output.hpp"
-#include "app/alarm_runners.hpp"
 #include "app/job_context.hpp"
 #include "app/report.hpp"
 #include "base/table_text.hpp"
@@ -67,15 +67,10 @@ ports::ActionRequest request_of(const alarms::AlarmConfig& alarm, const alarms::
     return request;
 }
 
-Tried try_action(const Config& config, const alarms::AlarmConfig& alarm, const alarms::ActionConfig& action, const Options& options,
+Tried try_action(const engine::JobActionPorts& jobs, const alarms::AlarmConfig& alarm, const alarms::ActionConfig& action, const Options& options,
                  base::WallTime now) {
     Tried tried{action.name, std::string(alarms::kind_of(action)), "failed", ""};
-    const auto runner = make_runner(config, action);
-    if (!runner) {
-        tried.text = runner.error().text();
-        return tried;
-    }
-    const auto outcome = (*runner)->run(request_of(alarm, action, options, now));
+    const auto outcome = make_runner(action, jobs, [] { return false; })->run(request_of(alarm, action, options, now));
     if (outcome) tried.outcome = ports::to_string(outcome->verdict);
     tried.text = outcome ? outcome->text : outcome.error().text();
     return tried;
@@ -99,9 +94,13 @@ base::Result<int> test(const Options& options) {
                     alarm->actions.empty() ? "has no actions; add some to its key 'actions'"
                                            : fmt::format("has no action that {} calls for; see their key 'on'", options.state));
     }
+    // What is only said changes nothing, so that no store is made for it either.
+    SB_TRY(auto database, sqlite::Database::open(options.send ? config.store : ":memory:"));
+    SB_TRY(const auto runs, sqlite::RunStore::open(std::move(database)));
+    const engine::JobActionPorts jobs = job_action_ports(config, *runs);
     const auto now = wall_clock();
     std::vector<Tried> tried;
-    for (const auto* action : actions) tried.push_back(try_action(config, *alarm, *action, options, now));
+    for (const auto* action : actions) tried.push_back(try_action(jobs, *alarm, *action, options, now));
     if (options.output == "json") {
         json::array items;
         for (const Tried& one : tried)

@@ -5,10 +5,12 @@
 #include <vector>
 
 #include "adapters/yaml/document.hpp"
+#include "app/config_actions.hpp"
 #include "app/config_alarms.hpp"
 #include "app/config_channels.hpp"
 #include "app/config_clusters.hpp"
 #include "app/config_jobs.hpp"
+#include "app/config_sinks.hpp"
 #include "app/config_tables.hpp"
 #include "base/error.hpp"
 #include "domain/clusters/config.hpp"
@@ -31,6 +33,7 @@ struct Config {
     std::vector<channels::ChannelConfig> channels;
     JobsConfig jobs;
     std::vector<CatalogConfig> catalogs;
+    SinksConfig sinks;
     engine::TableLoopConfig watch;  // alarms, actions, and how a table is first looked at
 };
 

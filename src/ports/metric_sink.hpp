@@ -16,7 +16,7 @@ struct MetricPoint {
     std::string name;             // "snapshot.added_records": reference/table-metrics.md has them all
     std::string partition;        // empty: of the table
     std::optional<double> value;  // nothing: unknown; it is left out everywhere, never sent as 0
-    std::string unit;             // "Count", "Bytes", "Seconds", "None" (CloudWatch's words)
+    std::string unit;             // "Count", "Bytes", "Seconds", "Ratio", "None"
     base::WallTime at{};          // the snapshot's time
     std::int64_t snapshot_id = 0;
 };

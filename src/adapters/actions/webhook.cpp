@@ -1,11 +1,8 @@
 #include "adapters/actions/webhook.hpp"
 
-#include <curl/curl.h>
-
 #include "adapters/actions/message.hpp"
 #include "adapters/actions/signature.hpp"
 #include "adapters/http/client.hpp"
-#include "base/text.hpp"
 
 namespace signalbox::actions {
 namespace {
@@ -20,34 +17,21 @@ bool is_for_later(unsigned status) { return status == 408 || status == 425 || st
 
 }  // namespace
 
-std::optional<base::Duration> parse_retry_after(std::string_view text, base::WallTime now) {
-    constexpr std::int64_t seconds_max = 10LL * 365 * 24 * 3600;
-    text = base::trim(text);
-    if (const auto seconds = base::parse_int(text)) {
-        if (*seconds < 0 || *seconds > seconds_max) return std::nullopt;
-        return std::chrono::seconds(*seconds);
-    }
-    const std::time_t date = curl_getdate(std::string(text).c_str(), nullptr);
-    if (date < 0 || date > seconds_max * 20) return std::nullopt;
-    return base::WallTime(std::chrono::seconds(date)) - now;
-}
-
 base::Result<ActionOutcome> Webhook::run(const ports::ActionRequest& request) {
     SB_TRY(const auto where, http::split_url(action_.url));
     const auto& [server, target] = where;
     const std::string body = base::json::serialize(message_of(request));
     if (request.dry_run)
         return ActionOutcome{ActionVerdict::Done, fmt::format("would POST {} bytes to {}", body.size(), server)};
-    http::Call call;
+    http::Question call;
     call.method = "POST";
     call.target = target;
     call.body = body;
-    call.timeout = action_.deadline;
-    call.answer_max_bytes = answer_max_bytes;
+    call.body_max_bytes = answer_max_bytes;
     call.headers = {{"User-Agent", "signalbox"}, {"X-Signalbox-Id", request.id}};
     if (!action_.secret.empty())
         call.headers.emplace_back("X-Signalbox-Signature", signature_of(action_.secret, clock_(), body));
-    const auto reply = http::Client(server, {}, action_.tls_ca_file).send(call);
+    const auto reply = http::Client(server, {}, {action_.tls_ca_file, false}).ask(call, action_.deadline);
     if (!reply) {
         // Also when it was sent and no answer came: the receiver knows a repetition by its id.
         return ActionOutcome{ActionVerdict::Retry, reply.error().text()};
@@ -58,7 +42,7 @@ base::Result<ActionOutcome> Webhook::run(const ports::ActionRequest& request) {
     if (!is_for_later(reply->status)) return ActionOutcome{ActionVerdict::Refused, std::move(text)};
     ActionOutcome outcome{ActionVerdict::Retry, std::move(text)};
     if (const auto after = reply->headers.find("retry-after"); after != reply->headers.end())
-        outcome.after = parse_retry_after(after->second, clock_());
+        outcome.after = http::parse_retry_after(after->second, clock_());
     return outcome;
 }
 

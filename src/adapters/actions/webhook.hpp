@@ -2,7 +2,6 @@
 // An alarm's action over HTTP: a signed POST of the transition.
 
 #include <functional>
-#include <optional>
 #include <string>
 
 #include "base/time.hpp"
@@ -10,10 +9,6 @@
 #include "ports/alarm_actions.hpp"
 
 namespace signalbox::actions {
-
-// What a Retry-After header asks for (RFC 9110, 10.2.3): seconds, or a date, from which `now` is taken. Nothing if it
-// is neither.
-std::optional<base::Duration> parse_retry_after(std::string_view text, base::WallTime now);
 
 // 2xx: done. 408, 425, 429, 5xx and whatever went wrong on the way: again. All else, redirects too: refused.
 class Webhook final : public ports::ActionRunner {

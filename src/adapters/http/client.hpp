@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,7 +20,6 @@ namespace signalbox::http {
 struct Reply {
     unsigned status = 0;
     std::string body;
-<<<<<<< HEAD
     std::map<std::string, std::string> headers;  // names in lower case; of several with one name the last
 };
 
@@ -36,45 +36,21 @@ struct Question {
 struct ClientOptions {
     std::string ca_file;      // whom to trust for https; empty: the system's
     bool keep_alive = false;  // one connection for all questions; then one thread at a time
-=======
-    std::map<std::string, std::string> headers{};  // names in lower case; the last of equal names
-};
-
-// One request with all that can be said of it.
-struct Call {
-    std::string_view method = "GET";
-    std::string_view target;  // begins with '/'
-    std::string_view body{};
-    base::Duration timeout{};
-    std::string_view content_type = "application/json";  // of a body that is not empty
-    std::vector<std::pair<std::string, std::string>> headers{};
-    std::size_t answer_max_bytes = 64u << 20;
->>>>>>> 591f06e987a239265d4a400598430c99cdf22c84
 };
 
 class Client {
   public:
     // base_url: "http://127.0.0.1:7070" or "unix:/run/x/api.sock".
     // token: sent as "Authorization: Bearer …" when not empty; never printed.
-<<<<<<< HEAD
     explicit Client(std::string base_url, std::string token = {}, ClientOptions options = {});
     ~Client();
     Client(Client&&) noexcept;
     Client& operator=(Client&&) noexcept;
 
-    // As request() below. A header of the name Authorization stands in place of the token.
+    // As request() below, and InvalidArgument for a header with a line break. A header of the name Authorization stands in place of the token.
     base::Result<Reply> ask(const Question& question, base::Duration timeout) const;
     // target begins with '/'. Errors: Unavailable (nobody listens), Timeout (nothing was sent), UnknownOutcome (sent,
     // but no whole answer within `timeout`). Any HTTP status is a Reply, not an error. Bodies over 64 MiB are an error.
-=======
-    // tls_ca_file: whom an https:// server must be certified by; empty: the system's authorities.
-    explicit Client(std::string base_url, std::string token = {}, std::string tls_ca_file = {});
-
-    // Errors: Unavailable (nobody listens), Timeout (nothing was sent), UnknownOutcome (sent, but no whole answer
-    // within the time-out), InvalidArgument (a header with a line break). Any HTTP status is a Reply, not an error;
-    // redirects are not followed. An answer that is too long is an error.
-    base::Result<Reply> send(const Call& call) const;
->>>>>>> 591f06e987a239265d4a400598430c99cdf22c84
     base::Result<Reply> request(std::string_view method, std::string_view target, std::string_view body,
                                 base::Duration timeout) const;
     // The same with JSON in and out: a status of 400 or more becomes an Error with the kind and message that the server
@@ -87,16 +63,16 @@ class Client {
     struct Handle;
     std::string base_url_;
     std::string token_;
-<<<<<<< HEAD
     ClientOptions options_;
     std::unique_ptr<Handle> kept_;  // with keep_alive
-=======
-    std::string tls_ca_file_;
->>>>>>> 591f06e987a239265d4a400598430c99cdf22c84
 };
 
 // "https://host:1/a?b" as ("https://host:1", "/a?b"), for a Client and its target. Errors: InvalidArgument (no http or
 // https URL, a user or password in it, a fragment); the text does not repeat the URL, which may hold a secret.
 base::Result<std::pair<std::string, std::string>> split_url(std::string_view url);
+
+// What a Retry-After header asks for (RFC 9110, 10.2.3): seconds, or a date, from which `now` is taken. Nothing if it
+// is neither.
+std::optional<base::Duration> parse_retry_after(std::string_view text, base::WallTime now);
 
 }  // namespace signalbox::http
