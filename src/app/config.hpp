@@ -33,8 +33,8 @@ struct Config {
     std::vector<channels::ChannelConfig> channels;
     JobsConfig jobs;
     std::vector<CatalogConfig> catalogs;
-    engine::TableLoopConfig watch;  // alarms, actions, and how a table is first looked at
     SinksConfig sinks;
+    engine::TableLoopConfig watch;  // alarms, actions, and how a table is first looked at
 };
 
 // Errors: InvalidConfig with one "FILE:LINE: …" per fault, all of them.

@@ -2,12 +2,10 @@
 
 #include <spdlog/spdlog.h>
 
-#include "adapters/actions/command.hpp"
-#include "adapters/actions/webhook.hpp"
 #include "adapters/sinks/json_lines.hpp"
 #include "adapters/sinks/otlp.hpp"
+#include "app/action_runners.hpp"
 #include "app/job_context.hpp"
-#include "engine/action_jobs.hpp"
 
 namespace signalbox::app {
 namespace {
@@ -63,31 +61,10 @@ void Outputs::configure(const Config& config) {
 }
 
 std::vector<engine::ConfiguredAction> Outputs::make_actions(const Config& config) {
-    const auto jobs = std::make_shared<const JobsConfig>(config.jobs);
-    const engine::JobActionPorts ports{
-        *runs_,
-        *runs_,
-        [jobs](const std::string& name) -> Result<jobs::Job> {
-            if (const jobs::Job* job = jobs->find(name)) return *job;
-            return base::fail(base::ErrorKind::NotFound, "there is no job '{}'", name);
-        },
-        [] { return new_run_id(); },
-        [config](const std::string& id) { return run_directory(config, id); },
-        [] { return wall_clock(); }};
+    const engine::JobActionPorts jobs = job_action_ports(config, *runs_);
     std::vector<engine::ConfiguredAction> actions;
-    for (const alarms::ActionConfig& action : config.watch.actions) {
-        std::shared_ptr<ports::ActionRunner> runner;
-        if (const auto* webhook = std::get_if<alarms::WebhookAction>(&action.what)) {
-            runner = std::make_shared<actions::Webhook>(*webhook, [] { return wall_clock(); });
-        } else if (const auto* command = std::get_if<alarms::CommandAction>(&action.what)) {
-            runner = std::make_shared<actions::Command>(*command, [this] { return end_.load(); });
-        } else if (const auto* job = std::get_if<alarms::JobAction>(&action.what)) {
-            runner = std::make_shared<engine::JobRunner>(*job, ports);
-        } else if (const auto* pause = std::get_if<alarms::PauseAction>(&action.what)) {
-            runner = std::make_shared<engine::PauseRunner>(*pause, ports);
-        }
-        actions.push_back({action, std::move(runner)});
-    }
+    for (const alarms::ActionConfig& action : config.watch.actions)
+        actions.push_back({action, make_runner(action, jobs, [this] { return end_.load(); })});
     return actions;
 }
 

@@ -93,15 +93,15 @@ base::Result<std::vector<TableSource>> sources_below(const std::string& folder, 
 }
 
 base::Result<TableSource> named_source(const Config& config, const std::string& name) {
-    SB_TRY(const auto catalogs, open_catalogs(config));
-    if (catalogs.empty()) {
+    if (config.catalogs.empty()) {
         return fail(ErrorKind::NotFound, "{}: there is no catalog to find the table '{}' in; add 'catalogs', or give the path of a table",
                     config.file, name);
     }
     std::vector<TableSource> sources;
     std::vector<std::string> names;
     std::string faults;
-    for (const auto& catalog : catalogs) {
+    for (const CatalogConfig& configured : config.catalogs) {
+        const std::shared_ptr<ports::TableCatalog> catalog = make_catalog(configured);
         const auto listing = catalog->list();
         if (!listing) {
             // Another catalog may have it; this one is told of if none does.

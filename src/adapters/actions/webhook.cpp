@@ -23,16 +23,15 @@ base::Result<ActionOutcome> Webhook::run(const ports::ActionRequest& request) {
     const std::string body = base::json::serialize(message_of(request));
     if (request.dry_run)
         return ActionOutcome{ActionVerdict::Done, fmt::format("would POST {} bytes to {}", body.size(), server)};
-    http::Call call;
+    http::Question call;
     call.method = "POST";
     call.target = target;
     call.body = body;
-    call.timeout = action_.deadline;
-    call.answer_max_bytes = answer_max_bytes;
+    call.body_max_bytes = answer_max_bytes;
     call.headers = {{"User-Agent", "signalbox"}, {"X-Signalbox-Id", request.id}};
     if (!action_.secret.empty())
         call.headers.emplace_back("X-Signalbox-Signature", signature_of(action_.secret, clock_(), body));
-    const auto reply = http::Client(server, {}, action_.tls_ca_file).send(call);
+    const auto reply = http::Client(server, {}, {action_.tls_ca_file, false}).ask(call, action_.deadline);
     if (!reply) {
         // Also when it was sent and no answer came: the receiver knows a repetition by its id.
         return ActionOutcome{ActionVerdict::Retry, reply.error().text()};

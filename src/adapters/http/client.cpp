@@ -17,11 +17,7 @@ using base::ErrorKind;
 using base::fail;
 
 constexpr std::string_view unix_prefix = "unix:";
-<<<<<<< HEAD
 constexpr std::size_t headers_max = 200;
-=======
-constexpr std::size_t headers_max = 256;
->>>>>>> 591f06e987a239265d4a400598430c99cdf22c84
 constexpr ErrorKind all_kinds[] = {
     ErrorKind::InvalidArgument, ErrorKind::InvalidConfig,  ErrorKind::CorruptData, ErrorKind::NotSupported,
     ErrorKind::NotFound,        ErrorKind::AlreadyExists,  ErrorKind::Unavailable, ErrorKind::PermissionDenied,
@@ -30,41 +26,17 @@ constexpr ErrorKind all_kinds[] = {
 
 struct Answer {
     Reply reply;
-<<<<<<< HEAD
     std::size_t max_bytes = 0;
-=======
-    std::size_t body_max_bytes = 0;
->>>>>>> 591f06e987a239265d4a400598430c99cdf22c84
     bool too_large = false;
 };
 
 std::size_t take_body(char* data, std::size_t, std::size_t size, void* user) {
     auto* answer = static_cast<Answer*>(user);
-<<<<<<< HEAD
     if (answer->reply.body.size() + size > answer->max_bytes) {
-=======
-    if (answer->reply.body.size() + size > answer->body_max_bytes) {
->>>>>>> 591f06e987a239265d4a400598430c99cdf22c84
         answer->too_large = true;
         return 0;
     }
     answer->reply.body.append(data, size);
-<<<<<<< HEAD
-=======
-    return size;
-}
-
-std::size_t take_header(char* data, std::size_t, std::size_t size, void* user) {
-    auto& headers = static_cast<Answer*>(user)->reply.headers;
-    const std::string_view line(data, size);
-    // Those of an interim answer (100) go before the final ones.
-    if (line.starts_with("HTTP/")) headers.clear();
-    const std::size_t colon = line.find(':');
-    if (colon == std::string_view::npos || headers.size() >= headers_max) return size;
-    std::string name(base::trim(line.substr(0, colon)));
-    std::transform(name.begin(), name.end(), name.begin(), [](unsigned char letter) { return std::tolower(letter); });
-    headers[name] = std::string(base::trim(line.substr(colon + 1)));
->>>>>>> 591f06e987a239265d4a400598430c99cdf22c84
     return size;
 }
 
@@ -107,7 +79,6 @@ tl::unexpected<base::Error> failure(CURL* handle, CURLcode code, const std::stri
 
 }  // namespace
 
-<<<<<<< HEAD
 struct Client::Handle {
     Handle() {
         static std::once_flag once;
@@ -123,10 +94,6 @@ struct Client::Handle {
 
 Client::Client(std::string base_url, std::string token, ClientOptions options)
     : base_url_(std::move(base_url)), token_(std::move(token)), options_(std::move(options)) {
-=======
-Client::Client(std::string base_url, std::string token, std::string tls_ca_file)
-    : base_url_(std::move(base_url)), token_(std::move(token)), tls_ca_file_(std::move(tls_ca_file)) {
->>>>>>> 591f06e987a239265d4a400598430c99cdf22c84
     while (base_url_.ends_with('/')) base_url_.pop_back();
     if (options_.keep_alive) kept_ = std::make_unique<Handle>();
 }
@@ -137,55 +104,12 @@ Client& Client::operator=(Client&&) noexcept = default;
 
 base::Result<Reply> Client::request(std::string_view method, std::string_view target, std::string_view body,
                                     base::Duration timeout) const {
-<<<<<<< HEAD
     Question question;
     question.method = method;
     question.target = target;
     question.body = body;
     return ask(question, timeout);
 }
-=======
-    return send({method, target, body, timeout});
-}
-
-base::Result<Reply> Client::send(const Call& call) const {
-    Curl curl;
-    if (!curl.handle) return fail(ErrorKind::Internal, "{}: no memory for an HTTP request", base_url_);
-    const bool local = base_url_.starts_with(unix_prefix);
-    const std::string url = (local ? std::string("http://localhost") : base_url_) + std::string(call.target);
-    const std::string verb(call.method);
-    Answer answer;
-    answer.body_max_bytes = call.answer_max_bytes;
-    if (local) curl_easy_setopt(curl.handle, CURLOPT_UNIX_SOCKET_PATH, base_url_.c_str() + unix_prefix.size());
-    curl_easy_setopt(curl.handle, CURLOPT_URL, url.c_str());
-    curl_easy_setopt(curl.handle, CURLOPT_PROTOCOLS_STR, "http,https");
-    if (!tls_ca_file_.empty()) curl_easy_setopt(curl.handle, CURLOPT_CAINFO, tls_ca_file_.c_str());
-    // A proxy from the environment must not come between a user and his own daemon.
-    curl_easy_setopt(curl.handle, CURLOPT_PROXY, "");
-    curl_easy_setopt(curl.handle, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl.handle, CURLOPT_CUSTOMREQUEST, verb.c_str());
-    const auto timeout_ms = std::max<long>(1, static_cast<long>(base::to_ms(call.timeout)));
-    curl_easy_setopt(curl.handle, CURLOPT_TIMEOUT_MS, timeout_ms);
-    curl_easy_setopt(curl.handle, CURLOPT_CONNECTTIMEOUT_MS, timeout_ms);
-    curl_easy_setopt(curl.handle, CURLOPT_WRITEFUNCTION, &take_body);
-    curl_easy_setopt(curl.handle, CURLOPT_WRITEDATA, &answer);
-    curl_easy_setopt(curl.handle, CURLOPT_HEADERFUNCTION, &take_header);
-    curl_easy_setopt(curl.handle, CURLOPT_HEADERDATA, &answer);
-    if (verb == "HEAD") curl_easy_setopt(curl.handle, CURLOPT_NOBODY, 1L);
-    if (!call.body.empty()) {
-        curl_easy_setopt(curl.handle, CURLOPT_POSTFIELDS, call.body.data());
-        curl_easy_setopt(curl.handle, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(call.body.size()));
-        curl.header(fmt::format("Content-Type: {}", call.content_type));
-        curl.header("Expect:");
-    }
-    if (!token_.empty()) curl.header("Authorization: Bearer " + token_);
-    for (const auto& [name, value] : call.headers) {
-        if ((name + value).find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos)
-            return fail(ErrorKind::InvalidArgument, "{}: the header '{}' holds a line break", base_url_, name);
-        curl.header(name + ": " + value);
-    }
-    curl_easy_setopt(curl.handle, CURLOPT_HTTPHEADER, curl.headers);
->>>>>>> 591f06e987a239265d4a400598430c99cdf22c84
 
 base::Result<Reply> Client::ask(const Question& question, base::Duration timeout) const {
     const std::unique_ptr<Handle> own = kept_ ? nullptr : std::make_unique<Handle>();
@@ -223,6 +147,8 @@ base::Result<Reply> Client::ask(const Question& question, base::Duration timeout
     bool authorized = token_.empty();
     for (const auto& [name, value] : question.headers) {
         authorized = authorized || name == "Authorization";
+        if ((name + value).find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos)
+            return fail(ErrorKind::InvalidArgument, "{}: the header '{}' holds a line break", base_url_, name);
         headers.add(fmt::format("{}: {}", name, value));
     }
     if (!authorized) headers.add("Authorization: Bearer " + token_);
@@ -230,18 +156,11 @@ base::Result<Reply> Client::ask(const Question& question, base::Duration timeout
 
     const CURLcode code = curl_easy_perform(curl);
     if (answer.too_large)
-<<<<<<< HEAD
         return fail(ErrorKind::CorruptData, "{}{}: the answer has more than {} bytes", base_url_, question.target,
                     answer.max_bytes);
     if (code != CURLE_OK) return failure(curl, code, base_url_, timeout);
     long status = 0;
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
-=======
-        return fail(ErrorKind::CorruptData, "{}: the answer has more than {} bytes", base_url_, call.answer_max_bytes);
-    if (code != CURLE_OK) return failure(curl.handle, code, base_url_, call.timeout);
-    long status = 0;
-    curl_easy_getinfo(curl.handle, CURLINFO_RESPONSE_CODE, &status);
->>>>>>> 591f06e987a239265d4a400598430c99cdf22c84
     answer.reply.status = static_cast<unsigned>(status);
     return std::move(answer.reply);
 }

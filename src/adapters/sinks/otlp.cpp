@@ -78,10 +78,13 @@ Otlp::Answer Otlp::send(const std::vector<ports::MetricPoint>& batch, base::Dura
     }
     const std::string body = otlp_request(batch, options_.resource);
     if (body.empty()) return Answer::Never;
-    http::Call call{"POST", where->second, body, deadline};
+    http::Question call;
+    call.method = "POST";
+    call.target = where->second;
+    call.body = body;
     call.headers = options_.headers;
-    call.answer_max_bytes = answer_max_bytes;
-    const auto reply = http::Client(where->first, {}, options_.tls_ca_file).send(call);
+    call.body_max_bytes = answer_max_bytes;
+    const auto reply = http::Client(where->first, {}, {options_.tls_ca_file, false}).ask(call, deadline);
     if (!reply) {
         note(reply.error().text());
         return Answer::Later;
