@@ -10,7 +10,8 @@ struct Options : TableOptions {
 
 base::Result<int> metrics(const Options& options) {
     SB_TRY(const Config config, config_for(options.source, !is_path(options.selector)));
-    SB_TRY(const TableReport table, read_table_report(options.selector, config));
+    SB_TRY(ReadTable selected, read_selected(options.selector, config));
+    SB_TRY(const TableReport table, read_table_report(std::move(selected)));
     print(options.as_json() ? base::pretty_json(report_json(table, options.partitions))
                             : report_text(table, options.partitions));
     return 0;
