@@ -17,8 +17,6 @@ using base::ErrorKind;
 using base::fail;
 namespace json = base::json;
 
-// The daemon may store the same table at any moment; each try reads it anew.
-constexpr int tries_max = 20;
 constexpr std::size_t silences_max = 1000;
 constexpr std::size_t text_max_bytes = 2000;
 
@@ -47,46 +45,21 @@ base::Status check_texts(const Options& options) {
     return {};
 }
 
-// The alarm's memory once it is acknowledged, stored; Conflict if the daemon was quicker.
-base::Result<StoredAlarm> acknowledge_once(const Config& config, TableBook& book, const Options& options, base::WallTime now) {
-    SB_TRY(ports::TableRecord record, find_table(*book.store, options.table));
-    SB_TRY(auto stored, stored_alarms(*book.store, config.watch, record.name));
-    const auto found = std::find_if(stored.begin(), stored.end(), [&](const auto& alarm) { return alarm.alarm == options.name; });
-    if (found == stored.end() || found->config == nullptr) {
-        return fail(ErrorKind::NotFound, "{} has no alarm '{}' that is configured; `signalbox alarm list --table {}` names them",
-                    record.name, options.name, record.name);
-    }
-    const std::string by = options.by.empty() ? user_name() : options.by;
-    if (auto status = alarms::acknowledge(*found->config, found->memory, by, now, options.note); !status) {
-        // Not the store's kind of conflict, which is worth another try.
-        return fail(ErrorKind::NotFound, "{}", status.error().text());
-    }
-    ports::TableChange change;
-    change.alarms.push_back({found->alarm, record.name, alarms::encode(found->memory)});
-    change.entries.push_back({0, now, "alarm-acknowledged", record.name, 0, "",
-                              json::object{{"alarm", found->alarm}, {"episode", found->memory.episode}, {"by", by}, {"note", options.note}}});
-    SB_CHECK(book.store->save(record, change));
-    return std::move(*found);
-}
-
 base::Result<int> acknowledge(const Options& options) {
     SB_CHECK(check_texts(options));
     SB_TRY(const Config config, load_config(options.config_file, Secrets::Skip));
     SB_TRY(TableBook book, open_book(config));
-    for (int tries = 1;; ++tries) {
-        const auto now = wall_clock();
-        auto done = acknowledge_once(config, book, options, now);
-        if (!done && done.error().kind == ErrorKind::Conflict && tries < tries_max) continue;
-        if (!done) return tl::unexpected<base::Error>(std::move(done).error());
-        const ListedAlarm alarm{std::move(*done), nullptr};
-        if (options.output == "json") {
-            print(base::pretty_json(alarm_json(alarm)));
-        } else {
-            print(fmt::format("{} of {}: episode {} acknowledged by {}\n", alarm.stored.alarm, alarm.stored.table,
-                              alarm.stored.memory.episode, alarm.stored.memory.acknowledged->by));
-        }
-        return 0;
+    const std::string by = options.by.empty() ? user_name() : options.by;
+    SB_TRY(StoredAlarm stored, acknowledge_alarm(*book.store, config.watch, options.name, options.table,
+                                                 {by, wall_clock(), options.note}));
+    const ListedAlarm alarm{std::move(stored), nullptr};
+    if (options.output == "json") {
+        print(base::pretty_json(alarm_json(alarm)));
+    } else {
+        print(fmt::format("{} of {}: episode {} acknowledged by {}\n", alarm.stored.alarm, alarm.stored.table,
+                          alarm.stored.memory.episode, by));
     }
+    return 0;
 }
 
 bool is_all(const std::string& name) { return name == "all"; }

@@ -337,14 +337,14 @@ Status TableWatcher::look(const std::string& catalog, const std::string& table) 
 Result<json::array> TableWatcher::tables() {
     SB_TRY(const auto records, api_books_.store->list());
     json::array items;
-    for (const ports::TableRecord& record : records) items.push_back(table_json(listed(record)));
+    for (const ports::TableRecord& record : records) items.push_back(table_json(record));
     return items;
 }
 
 Result<json::object> TableWatcher::table(const std::string& name) {
     SB_TRY(const auto record, api_books_.store->load(name));
     if (!record) return fail(ErrorKind::NotFound, "nothing is known of table '{}'", name);
-    return table_json(listed(*record));
+    return table_json(*record);
 }
 
 Result<json::array> TableWatcher::commits(const ports::CommitQuery& query) {
@@ -354,6 +354,53 @@ Result<json::array> TableWatcher::commits(const ports::CommitQuery& query) {
     json::array items;
     for (const ports::CommitRecord& commit : commits) items.push_back(commit_json(commit));
     return items;
+}
+
+Result<json::array> TableWatcher::alarms() {
+    SB_TRY(const auto records, api_books_.store->list());
+    SB_TRY(const auto silences, stored_silences(*api_books_.store));
+    const auto config = loop_config();
+    const base::WallTime now = wall_clock();
+    json::array items;
+    for (const ports::TableRecord& record : records) {
+        SB_TRY(auto stored, stored_alarms(*api_books_.store, *config, record.name));
+        for (StoredAlarm& alarm : stored) {
+            const auto* silence = alarms::silenced(silences, alarm.alarm, alarm.table, now);
+            items.push_back(alarm_json({std::move(alarm), silence}));
+        }
+    }
+    return items;
+}
+
+Status TableWatcher::acknowledge(const std::string& alarm, const std::string& table, const std::string& by,
+                                 const std::string& note) {
+    const auto config = loop_config();
+    SB_TRY([[maybe_unused]] const StoredAlarm done,
+           acknowledge_alarm(*api_books_.store, *config, alarm, table, {by, wall_clock(), note}));
+    return {};
+}
+
+void TableWatcher::add_metrics(prometheus_text::Page& page) {
+    using prometheus_text::Page;
+    page_.render(page);
+    const auto count = [](std::uint64_t value) { return static_cast<double>(value); };
+    const std::lock_guard guard(mutex_);
+    page.gauge("signalbox_tables", "Tables that are watched", {}, static_cast<double>(plan_.tables()));
+    page.gauge("signalbox_tables_failing", "Tables whose last look failed", {}, static_cast<double>(plan_.failing()));
+    page.gauge("signalbox_looks_running", "Looks under way", {}, static_cast<double>(plan_.running()));
+    page.counter("signalbox_looks_total", "Looks at tables", {}, count(figures_.looks));
+    page.counter("signalbox_looks_failed_total", "Looks that failed", {}, count(figures_.looks_failed));
+    page.counter("signalbox_looks_unchanged_total", "Looks that found nothing new", {}, count(figures_.unchanged));
+    page.counter("signalbox_commits_total", "Commits that were reported", {}, count(figures_.commits));
+    page.counter("signalbox_lake_requests_total", "Files of tables that were read", {}, count(figures_.requests));
+    page.counter("signalbox_lake_read_bytes_total", "Bytes of files of tables that were read", {}, count(figures_.bytes));
+    page.counter("signalbox_manifests_read_total", "Manifests that were read", {}, count(figures_.manifests_read));
+    page.counter("signalbox_manifests_known_total", "Manifests whose sums were kept from before", {},
+                 count(figures_.manifests_known));
+    page.histogram("signalbox_commit_latency_seconds", "From a commit's time to its report", {}, figures_.latency_s);
+    const ports::WatchState state = changes_->state();
+    page.gauge("signalbox_folders_watched", "Folders whose changes are noticed at once", {}, count(state.folders));
+    page.gauge("signalbox_folders_polled", "Folders that could not be watched and are only polled", {}, count(state.unwatched));
 }
 
 }  // namespace signalbox::app

@@ -138,4 +138,47 @@ base::Result<std::vector<alarms::Silence>> stored_silences(ports::LakeStore& sto
     return silences;
 }
 
+namespace {
+
+// Conflict if the daemon was quicker.
+base::Result<StoredAlarm> acknowledge_once(ports::LakeStore& store, const engine::TableLoopConfig& config,
+                                           const std::string& alarm, const std::string& table,
+                                           const alarms::Acknowledgement& mark) {
+    SB_TRY(ports::TableRecord record, find_table(store, table));
+    SB_TRY(auto stored, stored_alarms(store, config, record.name));
+    const auto found = std::find_if(stored.begin(), stored.end(), [&](const auto& one) { return one.alarm == alarm; });
+    if (found == stored.end() || found->config == nullptr) {
+        return base::fail(base::ErrorKind::NotFound,
+                          "{} has no alarm '{}' that is configured; `signalbox alarm list --table {}` names them", record.name,
+                          alarm, record.name);
+    }
+    if (auto status = alarms::acknowledge(*found->config, found->memory, mark.by, mark.at, mark.note); !status) {
+        // Not the store's kind of conflict, which is worth another try.
+        return base::fail(base::ErrorKind::NotFound, "{}", status.error().text());
+    }
+    ports::TableChange change;
+    change.at = mark.at;
+    change.alarms.push_back({found->alarm, record.name, alarms::encode(found->memory)});
+    change.entries.push_back({0, mark.at, "alarm-acknowledged", record.name, 0, "",
+                              base::json::object{{"alarm", found->alarm},
+                                                 {"episode", found->memory.episode},
+                                                 {"by", mark.by},
+                                                 {"note", mark.note}}});
+    SB_CHECK(store.save(record, change));
+    return std::move(*found);
+}
+
+}  // namespace
+
+base::Result<StoredAlarm> acknowledge_alarm(ports::LakeStore& store, const engine::TableLoopConfig& config,
+                                            const std::string& alarm, const std::string& table,
+                                            const alarms::Acknowledgement& mark) {
+    // The daemon may store the same table at any moment; each try reads it anew.
+    constexpr int tries_max = 20;
+    for (int tries = 1;; ++tries) {
+        auto done = acknowledge_once(store, config, alarm, table, mark);
+        if (done || done.error().kind != base::ErrorKind::Conflict || tries == tries_max) return done;
+    }
+}
+
 }  // namespace signalbox::app

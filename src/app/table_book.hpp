@@ -40,6 +40,11 @@ struct StoredAlarm {
 // Of the alarms that are configured for the table, also those that have no memory yet; of others, those that have one.
 base::Result<std::vector<StoredAlarm>> stored_alarms(ports::LakeStore& store, const engine::TableLoopConfig& config,
                                                      const std::string& table);
+// Marks the alarm's current episode as seen by somebody, and stores that; a daemon that works on the same table at the
+// same time is waited for. NotFound: no such table or alarm, or it is not in ALARM.
+base::Result<StoredAlarm> acknowledge_alarm(ports::LakeStore& store, const engine::TableLoopConfig& config,
+                                            const std::string& alarm, const std::string& table,
+                                            const alarms::Acknowledgement& mark);
 // Silences that are not over.
 base::Result<std::vector<alarms::Silence>> stored_silences(ports::LakeStore& store);
 

@@ -36,18 +36,6 @@ struct Question {
 struct ClientOptions {
     std::string ca_file;      // whom to trust for https; empty: the system's
     bool keep_alive = false;  // one connection for all questions; then one thread at a time
-    std::map<std::string, std::string> headers{};  // names in lower case; the last of equal names
-};
-
-// One request with all that can be said of it.
-struct Call {
-    std::string_view method = "GET";
-    std::string_view target;  // begins with '/'
-    std::string_view body{};
-    base::Duration timeout{};
-    std::string_view content_type = "application/json";  // of a body that is not empty
-    std::vector<std::pair<std::string, std::string>> headers{};
-    std::size_t answer_max_bytes = 64u << 20;
 };
 
 class Client {
@@ -63,13 +51,6 @@ class Client {
     base::Result<Reply> ask(const Question& question, base::Duration timeout) const;
     // target begins with '/'. Errors: Unavailable (nobody listens), Timeout (nothing was sent), UnknownOutcome (sent,
     // but no whole answer within `timeout`). Any HTTP status is a Reply, not an error. Bodies over 64 MiB are an error.
-    // tls_ca_file: whom an https:// server must be certified by; empty: the system's authorities.
-    explicit Client(std::string base_url, std::string token = {}, std::string tls_ca_file = {});
-
-    // Errors: Unavailable (nobody listens), Timeout (nothing was sent), UnknownOutcome (sent, but no whole answer
-    // within the time-out), InvalidArgument (a header with a line break). Any HTTP status is a Reply, not an error;
-    // redirects are not followed. An answer that is too long is an error.
-    base::Result<Reply> send(const Call& call) const;
     base::Result<Reply> request(std::string_view method, std::string_view target, std::string_view body,
                                 base::Duration timeout) const;
     // The same with JSON in and out: a status of 400 or more becomes an Error with the kind and message that the server
@@ -84,7 +65,6 @@ class Client {
     std::string token_;
     ClientOptions options_;
     std::unique_ptr<Handle> kept_;  // with keep_alive
-    std::string tls_ca_file_;
 };
 
 // "https://host:1/a?b" as ("https://host:1", "/a?b"), for a Client and its target. Errors: InvalidArgument (no http or
