@@ -86,8 +86,9 @@ base::Result<int> simulate_jobs(const Options& options) {
     SB_CHECK(check_writable(options.picture_file));
     {
         Progress progress;
-        SB_TRY(report.results, engine::simulate(report.scenario, report.request,
-                                                [&](std::size_t done, std::size_t of) { progress.show(fmt::format("simulated {} of {} worlds", done, of)); }));
+        SB_TRY(report.results, engine::simulate(report.scenario, report.request, [&](std::size_t done, std::size_t of) {
+                   progress.show(fmt::format("simulated {} of {} worlds", done, of));
+               }));
     }
     if (!options.picture_file.empty()) SB_CHECK(write_file(options.picture_file, simulation_svg(report)));
     print(options.output == "json" ? base::pretty_json(simulation_json(report)) + "\n" : simulation_text(report));

@@ -22,8 +22,9 @@ base::Result<int> metrics(const Options& options) {
 void register_table_metrics(CLI::App& table, int& exit_status) {
     auto options = std::make_shared<Options>();
     auto* command = add_table_command(
-        table, "metrics", "Snapshot, partition and file metrics of a table as it is now; reads metadata only, never a data file",
-        options, metrics, exit_status);
+        table, "metrics",
+        "Snapshot, partition and file metrics of a table as it is now; reads metadata only, never a data file", options,
+        metrics, exit_status);
     command->add_option("PATH|NAME", options->selector, selector_help)->required();
     command->add_option("--partitions", options->partitions, "list at most this many partitions, the largest first")
         ->check(CLI::Range(std::size_t{0}, std::size_t{1'000'000}))

@@ -97,7 +97,8 @@ base::json::value report_json(const TableReport& report, std::size_t partitions_
     root["metadata_file"] = report.metadata_file;
     root["format_version"] = report.metadata.format_version;
     root["snapshot_id"] = snapshot == nullptr ? json::value(nullptr) : json::value(snapshot->id);
-    root["timestamp"] = snapshot == nullptr ? json::value(nullptr) : json::value(timestamp_text(snapshot->timestamp_ms));
+    root["timestamp"] =
+        snapshot == nullptr ? json::value(nullptr) : json::value(timestamp_text(snapshot->timestamp_ms));
     root["operation"] = nullptr;
     if (snapshot != nullptr && snapshot->summary.count("operation") > 0) root["operation"] = operation(*snapshot);
     root["changes_known_by"] = to_string(report.truth);
