@@ -1,7 +1,6 @@
 #include "adapters/catalogs/rest_session.hpp"
 
 #include <algorithm>
-#include <array>
 #include <ctime>
 
 #include "adapters/iceberg/metadata_folder.hpp"
