@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "adapters/iceberg/table_reader.hpp"
 #include "base/table_text.hpp"
 #include "base/time.hpp"
+#include "engine/table_snapshot.hpp"
 
 namespace signalbox::app {
 namespace {
@@ -70,16 +72,33 @@ std::string TableReport::name() const {
     return std::string(location.substr(location.rfind('/') + 1));
 }
 
+namespace {
+
+// A file of the table that is missing is a fault of the table, not an answer.
+tl::unexpected<base::Error> fault_of(base::Error error, const std::string& metadata_file) {
+    if (error.kind == base::ErrorKind::NotFound) error.kind = base::ErrorKind::Unavailable;
+    if (error.context.empty()) return base::in_context(std::move(error), metadata_file);
+    return tl::unexpected<base::Error>(std::move(error));
+}
+
+}  // namespace
+
 base::Result<TableReport> read_table_report(const std::string& path) {
     SB_TRY(iceberg::LocalTable table, iceberg::open_table(path));
     TableReport report;
     const lake::Snapshot* snapshot = table.metadata.current_snapshot();
     if (snapshot == nullptr) {
-        report.metrics = lake::compute_metrics(table.metadata, nullptr, nullptr);
+        report.metrics = lake::compute_metrics(table.metadata, nullptr, lake::TableState(), lake::Change());
     } else {
-        SB_TRY(const lake::TableTotals totals, iceberg::read_snapshot(table, *snapshot));
-        report.metrics = lake::compute_metrics(table.metadata, snapshot, &totals);
+        iceberg::LocalFiles files(table);
+        iceberg::TableReader reader(files);
+        auto reading = engine::read_snapshot(reader, table.metadata, *snapshot, {});
+        if (!reading) return fault_of(std::move(reading.error()), table.metadata_file);
+        report.metrics = lake::compute_metrics(table.metadata, snapshot, reading->state, reading->change);
+        report.truth = reading->change.truth;
+        report.notes = std::move(reading->change.notes);
     }
+    report.notes.insert(report.notes.begin(), table.metadata.notes.begin(), table.metadata.notes.end());
     report.metadata_file = std::move(table.metadata_file);
     report.metadata = std::move(table.metadata);
     return report;
@@ -95,6 +114,7 @@ base::json::value report_json(const TableReport& report, std::size_t partitions_
     root["timestamp"] = snapshot == nullptr ? json::value(nullptr) : json::value(time_text(snapshot->timestamp_ms));
     root["operation"] = nullptr;
     if (snapshot != nullptr && snapshot->summary.count("operation") > 0) root["operation"] = operation(*snapshot);
+    root["changes_known_by"] = to_string(report.truth);
     json::object metrics;
     for (const lake::Metric& metric : report.metrics.metrics) metrics[metric.name] = to_json(metric.value);
     root["metrics"] = std::move(metrics);
@@ -103,18 +123,24 @@ base::json::value report_json(const TableReport& report, std::size_t partitions_
         const lake::PartitionMetrics& partition = report.metrics.partitions[i];
         partitions.push_back(json::object{{"partition_name", partition.name},
                                           {"record_count", partition.record_count},
-                                          {"file_count", partition.file_count}});
+                                          {"file_count", partition.file_count},
+                                          {"data_size_bytes", partition.data_size_bytes},
+                                          {"small_file_count", partition.small_file_count},
+                                          {"delete_file_count", partition.delete_file_count},
+                                          {"dangling_delete_count", partition.dangling_delete_count}});
     }
     root["partition_count"] = report.metrics.partitions.size();
     root["partitions"] = std::move(partitions);
     json::array drifts;
     for (const lake::Drift& drift : report.metrics.drift) {
-        drifts.push_back(
-            json::object{{"field", drift.field}, {"summary", drift.summary}, {"manifests", drift.manifests}});
+        drifts.push_back(json::object{{"field", drift.field},
+                                      {"summary", drift.summary},
+                                      {"manifests", drift.manifests},
+                                      {"claimed", drift.claimed}});
     }
     root["summary_drift"] = std::move(drifts);
     json::array notes;
-    for (const std::string& note : report.metadata.notes) notes.emplace_back(note);
+    for (const std::string& note : report.notes) notes.emplace_back(note);
     root["notes"] = std::move(notes);
     return root;
 }
@@ -129,7 +155,7 @@ std::string report_text(const TableReport& report, std::size_t partitions_max) {
         text += fmt::format("Snapshot {} of {}, {}\n", snapshot->id, time_text(snapshot->timestamp_ms),
                             operation(*snapshot));
     }
-    for (const std::string& note : report.metadata.notes) text += "Note: " + note + "\n";
+    for (const std::string& note : report.notes) text += "Note: " + note + "\n";
     base::TableText table({"METRIC", "VALUE", "UNIT"});
     for (const lake::Metric& metric : report.metrics.metrics) {
         table.row({metric.name, to_text(metric.value), std::string(lake::unit_of(metric.name))});

@@ -125,7 +125,7 @@ def test_a_job_runs_on_executors_in_the_chosen_subnet_and_a_failing_one_fails_wi
     assert result["tasks"] == sorted(addresses[1:]), "tasks really ran on the workers' nodes"
     assert result["executors"] == sorted(addresses[1:])
     assert result["driver"] == addresses[0] and result["master"].startswith(f"spark://{addresses[0]}:")
-    assert result["sum"] == 499500 and result["cores"] == 2 and result["ui"] is None
+    assert result["sum"] == 499500 and result["executor_count"] == 2 and result["ui"] is None
     assert result["arguments"] == ["$(touch oops) 'x' \"y\""]
     assert [node["exit"]["how"] for node in run["nodes"]] == ["exited"] * 3, "workers end with the driver"
     assert [node["exit"]["code"] for node in run["nodes"]] == [0] * 3
@@ -155,7 +155,7 @@ def test_plain_processes_make_a_cluster_too_and_one_node_needs_none(on_host):
     assert run["state"] == "SUCCEEDED"
     result = on_host.result(run)
     assert result["executors"] == [] and result["driver"] == "127.0.0.1" and result["master"].startswith("spark://127.0.0.1:")
-    assert result["cores"] == 1
+    assert result["executor_count"] == 1
     alone = on_host.json("run", "alone", "--wait")
     assert alone["state"] == "SUCCEEDED" and on_host.result(alone)["master"] == "local[*]"
     assert on_host.machines(run) == on_host.machines(alone) == []

@@ -5,8 +5,6 @@
 #include <optional>
 #include <vector>
 
-#include "adapters/iceberg/file_buffer.hpp"
-#include "adapters/iceberg/manifest_reader.hpp"
 #include "base/text.hpp"
 #include "wire/avro/compression.hpp"
 
@@ -17,13 +15,11 @@ using base::ErrorKind;
 using base::fail;
 using base::in_context;
 using base::Result;
-using base::Status;
 namespace fs = std::filesystem;
 
 namespace {
 
 constexpr std::uint64_t metadata_max_bytes = std::uint64_t{1} << 30;
-constexpr std::uint64_t manifest_max_bytes = std::uint64_t{4} << 30;
 constexpr std::size_t candidates_max = 16;
 
 // A file of the table that is missing is a fault of the table, not an answer.
@@ -162,50 +158,6 @@ std::string plain_uri(std::string_view uri) {
     return scheme.empty() ? path : scheme + ":" + path;
 }
 
-Status read_one(const LocalTable& table, const lake::ManifestFile& manifest, FileBuffer& buffer,
-                lake::TableTotals& totals) {
-    SB_TRY(const std::string path, local_path(table, manifest.path));
-    SB_TRY(const std::string_view content, buffer.read(path, manifest_max_bytes));
-    auto status = read_manifest(content, manifest, table.metadata, totals);
-    if (!status) return in_context(status.error(), path);
-    return {};
-}
-
-// An Avro file that is cut right after its header looks like an empty one: only the summary can tell.
-Status check_not_cut(const lake::Snapshot& snapshot, const std::vector<lake::ManifestFile>& manifests,
-                     std::size_t list_bytes) {
-    if (!manifests.empty()) return {};
-    for (const char* field : {"total-data-files", "total-records", "total-delete-files", "added-data-files"}) {
-        const auto claimed = snapshot.summary.find(field);
-        if (claimed == snapshot.summary.end() || claimed->second == "0") continue;
-        return fail(
-            ErrorKind::CorruptData,
-            "at byte {}: the list ends without naming a manifest, and the snapshot's summary says {} = {}: it is "
-            "cut short",
-            list_bytes, field, claimed->second);
-    }
-    return {};
-}
-
-Result<std::vector<lake::ManifestFile>> list_manifests(const LocalTable& table, const lake::Snapshot& snapshot) {
-    if (snapshot.encrypted) {
-        return fail(ErrorKind::NotSupported, "snapshot {} is encrypted, which is not supported", snapshot.id);
-    }
-    if (snapshot.manifest_list.empty()) {
-        std::vector<lake::ManifestFile> manifests(snapshot.manifests.size());
-        for (std::size_t i = 0; i < manifests.size(); ++i) manifests[i].path = snapshot.manifests[i];
-        return manifests;
-    }
-    SB_TRY(const std::string path, local_path(table, snapshot.manifest_list));
-    SB_TRY(const std::string content, read(path, manifest_max_bytes));
-    auto manifests = read_manifest_list(content);
-    if (!manifests) return in_context(manifests.error(), path);
-    if (auto status = check_not_cut(snapshot, *manifests, content.size()); !status) {
-        return in_context(status.error(), path);
-    }
-    return manifests;
-}
-
 }  // namespace
 
 Result<LocalTable> open_table(const std::string& path) {
@@ -238,21 +190,27 @@ Result<std::string> local_path(const LocalTable& table, const std::string& uri) 
     return (fs::absolute(folder).lexically_normal().parent_path() / relative).string();
 }
 
-Result<lake::TableTotals> read_snapshot(const LocalTable& table, const lake::Snapshot& snapshot) {
-    auto manifests = list_manifests(table, snapshot);
-    if (!manifests) {
-        return manifests.error().context.empty() ? in_context(manifests.error(), table.metadata_file)
-                                                 : tl::unexpected<Error>(manifests.error());
-    }
-    lake::TableTotals totals(snapshot.id);
-    FileBuffer buffer;
-    for (const lake::ManifestFile& manifest : *manifests) {
-        if (auto status = read_one(table, manifest, buffer, totals); !status) {
-            return status.error().context.empty() ? in_context(status.error(), table.metadata_file)
-                                                  : tl::unexpected<Error>(status.error());
-        }
-    }
-    return totals;
+Result<std::string> LocalFiles::read(const std::string& uri, std::uint64_t size_max_bytes) {
+    std::string content;
+    SB_TRY(const std::string_view bytes, read_into(uri, size_max_bytes, content));
+    content.resize(bytes.size());
+    return content;
+}
+
+Result<std::string_view> LocalFiles::read_into(const std::string& uri, std::uint64_t size_max_bytes,
+                                               std::string& room) {
+    auto path = local_path(table_, uri);
+    if (!path) return in_context(path.error(), table_.metadata_file);
+    requests_.fetch_add(1, std::memory_order_relaxed);
+    auto content = base::read_file_into(*path, size_max_bytes, room);
+    if (content) bytes_.fetch_add(content->size(), std::memory_order_relaxed);
+    return content;
+}
+
+std::string LocalFiles::place(const std::string& uri) const { return local_path(table_, uri).value_or(uri); }
+
+ports::ReadCounters LocalFiles::counters() const {
+    return {requests_.load(std::memory_order_relaxed), bytes_.load(std::memory_order_relaxed)};
 }
 
 }  // namespace signalbox::iceberg

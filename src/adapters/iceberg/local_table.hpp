@@ -1,12 +1,13 @@
 #pragma once
-// An Iceberg table in a local folder: finds its metadata, reads it, and reads the manifests of a snapshot. Never opens
-// a data file. The table may have been moved since it was written.
+// An Iceberg table in a local folder: finds its metadata and reads it, and its other files. Never opens a data file.
+// The table may have been moved since it was written.
 
+#include <atomic>
 #include <string>
 
 #include "base/error.hpp"
 #include "domain/lake/metadata.hpp"
-#include "domain/lake/totals.hpp"
+#include "ports/table_files.hpp"
 
 namespace signalbox::iceberg {
 
@@ -25,7 +26,20 @@ base::Result<LocalTable> open_table(const std::string& path);
 // InvalidArgument becomes CorruptData for a path that is not below the table's location, or leaves it by "..".
 base::Result<std::string> local_path(const LocalTable& table, const std::string& uri);
 
-// Reads all manifests of that snapshot. Errors name the file and the byte in it; nothing partial is returned.
-base::Result<lake::TableTotals> read_snapshot(const LocalTable& table, const lake::Snapshot& snapshot);
+// The table's files, from where they lie here. `table` must outlive it.
+class LocalFiles : public ports::TableFiles {
+  public:
+    explicit LocalFiles(const LocalTable& table) : table_(table) {}
+    base::Result<std::string> read(const std::string& uri, std::uint64_t size_max_bytes) override;
+    base::Result<std::string_view> read_into(const std::string& uri, std::uint64_t size_max_bytes,
+                                             std::string& room) override;
+    std::string place(const std::string& uri) const override;
+    ports::ReadCounters counters() const override;
+
+  private:
+    const LocalTable& table_;
+    std::atomic<std::uint64_t> requests_{0};
+    std::atomic<std::uint64_t> bytes_{0};
+};
 
 }  // namespace signalbox::iceberg

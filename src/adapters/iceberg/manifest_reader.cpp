@@ -75,11 +75,13 @@ Result<lake::ManifestFile> list_entry(const avro::RowCursor& row) {
 enum EntrySlot : std::size_t {
     EntryStatus,
     EntrySnapshotId,
+    DataSequence,
     FileContent,
     FilePath,
     FileFormat,
     RecordCount,
     FileSize,
+    ContentOffset,
     ContentSize,
     FirstPartition
 };
@@ -89,11 +91,13 @@ avro::PlanRequest entry_request() {
     avro::PlanRequest request;
     request.fields = {{no_id, 0, Expect::Integer, true, "status"},
                       {no_id, 1, Expect::Integer, false, "snapshot_id"},
+                      {no_id, 3, Expect::Integer, false, "sequence_number"},
                       {data_file, 134, Expect::Integer, false, "content"},
                       {data_file, 100, Expect::Text, true, "file_path"},
                       {data_file, 101, Expect::Text, false, "file_format"},
                       {data_file, 103, Expect::Integer, true, "record_count"},
                       {data_file, 104, Expect::Integer, true, "file_size_in_bytes"},
+                      {data_file, 144, Expect::Integer, false, "content_offset"},
                       {data_file, 145, Expect::Integer, false, "content_size_in_bytes"}};
     request.open_parent = data_file;
     request.open_record = 102;
@@ -126,6 +130,16 @@ Status read_partition(const avro::Plan& plan, const avro::RowCursor& row, lake::
     return {};
 }
 
+// Inherited only by added files; all files of a manifest of sequence number 0, which version 1 wrote, have 0. Else a
+// missing one stays unknown.
+std::optional<std::int64_t> data_sequence(const avro::RowCursor& row, const lake::ManifestFile& manifest,
+                                          lake::EntryStatus status) {
+    if (!row[DataSequence].null()) return row[DataSequence].integer;
+    const std::int64_t inherited = manifest.sequence_number.value_or(0);
+    if (status == lake::EntryStatus::Added || inherited == 0) return inherited;
+    return std::nullopt;
+}
+
 Status read_entry(const avro::Plan& plan, const avro::RowCursor& row, const lake::ManifestFile& manifest,
                   lake::ManifestEntry& entry) {
     const std::int64_t content = row[FileContent].null() ? 0 : row[FileContent].integer;
@@ -143,10 +157,13 @@ Status read_entry(const avro::Plan& plan, const avro::RowCursor& row, const lake
     entry.content = static_cast<lake::FileContent>(content);
     entry.path = row[FilePath].text;
     entry.record_count = row[RecordCount].integer;
+    entry.data_sequence = data_sequence(row, manifest, entry.status);
     // Deletion vectors share their file: what counts is the part of it that is this one.
-    const bool shared = !row[ContentSize].null() && base::equal_ignoring_case(row[FileFormat].text, "puffin") &&
-                        !row[FileFormat].null();
+    entry.deletion_vector =
+        content == 1 && !row[FileFormat].null() && base::equal_ignoring_case(row[FileFormat].text, "puffin");
+    const bool shared = entry.deletion_vector && !row[ContentSize].null();
     entry.size_bytes = row[shared ? ContentSize : FileSize].integer;
+    entry.content_offset = entry.deletion_vector ? number(row[ContentOffset]) : std::nullopt;
     return read_partition(plan, row, entry);
 }
 
@@ -193,6 +210,30 @@ Status check_partition(const avro::Plan& plan, const lake::PartitionSpec& spec) 
     return {};
 }
 
+// Calls on_entry(entry, spec id) for each entry, which lives until the next.
+template <typename OnEntry>
+Status for_each_entry(std::string_view file, const lake::ManifestFile& manifest, const lake::TableMetadata& metadata,
+                      const OnEntry& on_entry) {
+    if (manifest.encrypted) return fail(ErrorKind::NotSupported, "the manifest is encrypted, which is not supported");
+    if (manifest.length_bytes && *manifest.length_bytes != static_cast<std::int64_t>(file.size())) {
+        return fail(
+            ErrorKind::CorruptData,
+            "at byte {}: the file ends; the manifest list says that it has {} bytes: it is cut short or replaced",
+            file.size(), *manifest.length_bytes);
+    }
+    avro::ContainerReader reader(file);
+    SB_CHECK(reader.open());
+    SB_TRY(const std::int32_t spec_id, check_header(reader, manifest, metadata));
+    SB_TRY(const avro::Schema schema, avro::parse_schema(reader.schema_text()));
+    SB_TRY(const avro::Plan plan, avro::Plan::compile(schema, entry_request()));
+    SB_CHECK(check_partition(plan, *metadata.spec(spec_id)));
+    lake::ManifestEntry entry;
+    return reader.for_each_row(plan, [&](const avro::RowCursor& row) -> Status {
+        SB_CHECK(read_entry(plan, row, manifest, entry));
+        return on_entry(entry, spec_id);
+    });
+}
+
 }  // namespace
 
 Result<std::vector<lake::ManifestFile>> read_manifest_list(std::string_view file) {
@@ -209,28 +250,30 @@ Result<std::vector<lake::ManifestFile>> read_manifest_list(std::string_view file
     return manifests;
 }
 
-Status read_manifest(std::string_view file, const lake::ManifestFile& manifest, const lake::TableMetadata& metadata,
-                     lake::TableTotals& totals) {
-    if (manifest.encrypted) return fail(ErrorKind::NotSupported, "the manifest is encrypted, which is not supported");
-    if (manifest.length_bytes && *manifest.length_bytes != static_cast<std::int64_t>(file.size())) {
-        return fail(
-            ErrorKind::CorruptData,
-            "at byte {}: the file ends; the manifest list says that it has {} bytes: it is cut short or replaced",
-            file.size(), *manifest.length_bytes);
-    }
-    avro::ContainerReader reader(file);
-    SB_CHECK(reader.open());
-    SB_TRY(const std::int32_t spec_id, check_header(reader, manifest, metadata));
-    SB_TRY(const avro::Schema schema, avro::parse_schema(reader.schema_text()));
-    SB_TRY(const avro::Plan plan, avro::Plan::compile(schema, entry_request()));
-    SB_CHECK(check_partition(plan, *metadata.spec(spec_id)));
-    SB_CHECK(totals.begin_manifest(manifest));
-    lake::ManifestEntry entry;
-    SB_CHECK(reader.for_each_row(plan, [&](const avro::RowCursor& row) -> Status {
-        SB_CHECK(read_entry(plan, row, manifest, entry));
-        return totals.add(entry, spec_id);
+Result<lake::ManifestAggregate> read_manifest(std::string_view file, const lake::ManifestFile& manifest,
+                                              const lake::TableMetadata& metadata) {
+    lake::AggregateBuilder builder(manifest);
+    SB_CHECK(for_each_entry(file, manifest, metadata, [&](lake::ManifestEntry& entry, std::int32_t spec_id) {
+        return builder.add(entry, spec_id);
     }));
-    return totals.end_manifest();
+    return builder.finish();
+}
+
+Status read_live_files(std::string_view file, const lake::ManifestFile& manifest, const lake::TableMetadata& metadata,
+                       std::vector<lake::LiveFile>& files) {
+    return for_each_entry(file, manifest, metadata, [&](lake::ManifestEntry& entry, std::int32_t) -> Status {
+        if (entry.status == lake::EntryStatus::Deleted) return {};
+        if (files.size() >= lake::compared_files_max) {
+            return fail(ErrorKind::NotSupported, "more than {} files are to be compared", lake::compared_files_max);
+        }
+        lake::LiveFile& live = files.emplace_back();
+        live.hash = lake::hash_path(entry.path, entry.content_offset);
+        live.content = entry.content;
+        live.records = entry.record_count;
+        live.size_bytes = entry.size_bytes;
+        lake::partition_key(entry.partition, live.partition);
+        return {};
+    });
 }
 
 }  // namespace signalbox::iceberg

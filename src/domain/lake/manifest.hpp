@@ -37,10 +37,13 @@ struct ManifestFile {
 struct ManifestEntry {
     EntryStatus status = EntryStatus::Existing;
     std::optional<std::int64_t> snapshot_id;
+    std::optional<std::int64_t> data_sequence;  // inherited where the entry has none; 0 in version 1
     FileContent content = FileContent::Data;
     std::string_view path;
     std::int64_t record_count = 0;
     std::int64_t size_bytes = 0;  // of a deletion vector: of the vector, not of the file that it shares
+    bool deletion_vector = false;
+    std::optional<std::int64_t> content_offset;  // of a deletion vector
     std::vector<PartitionValue> partition;
 };
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <limits>
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "base/json.hpp"
@@ -165,6 +167,9 @@ Result<Snapshot> parse_snapshot(const json::object& object) {
     }
     SB_TRY(snapshot.summary, text_map(object, "summary", where));
     snapshot.encrypted = find(object, "key-id") != nullptr;
+    if (find(object, "schema-id") != nullptr) {
+        SB_TRY(snapshot.schema_id, small_integer(object, "schema-id", where));
+    }
     if (find(object, "manifest-list") != nullptr) {
         SB_TRY(snapshot.manifest_list, text(object, "manifest-list", where));
         return snapshot;
@@ -178,12 +183,116 @@ Result<Snapshot> parse_snapshot(const json::object& object) {
     return snapshot;
 }
 
-Status parse_current(const json::object& root, TableMetadata& metadata) {
+// Snapshots by id, and by what is left of an id that some writer kept in a double.
+class SnapshotIndex {
+  public:
+    static Result<SnapshotIndex> of(const std::vector<Snapshot>& snapshots) {
+        SnapshotIndex index;
+        for (const Snapshot& snapshot : snapshots) {
+            if (!index.exact_.insert(snapshot.id).second) {
+                return fail(ErrorKind::CorruptData, "'snapshots' has two snapshots with the id {}", snapshot.id);
+            }
+            const auto [at, first] = index.rounded_.emplace(static_cast<double>(snapshot.id), snapshot.id);
+            if (!first) at->second.reset();
+        }
+        return index;
+    }
+
+    // The id that the metadata has for it, which is the id itself or the only one that rounds to the same; else
+    // nullopt.
+    std::optional<std::int64_t> resolve(std::int64_t id) const {
+        if (exact_.count(id) > 0) return id;
+        const auto found = rounded_.find(static_cast<double>(id));
+        return found == rounded_.end() ? std::nullopt : found->second;
+    }
+
+    // Replaces an id by what it resolves to, where it resolves, and counts that.
+    void mend(std::int64_t& id) {
+        const auto found = resolve(id);
+        if (!found || *found == id) return;
+        id = *found;
+        ++mended_;
+    }
+    std::size_t mended() const { return mended_; }
+
+  private:
+    std::unordered_set<std::int64_t> exact_;
+    std::unordered_map<double, std::optional<std::int64_t>> rounded_;  // nullopt: several
+    std::size_t mended_ = 0;
+};
+
+Status parse_refs(const json::object& root, TableMetadata& metadata, SnapshotIndex& index) {
+    const json::value* refs = find(root, "refs");
+    if (refs == nullptr) return {};
+    if (!refs->is_object()) return wrong("", "refs", "object");
+    for (const auto& [name, value] : refs->get_object()) {
+        const std::string where = fmt::format("reference '{}': ", std::string_view(name).substr(0, 80));
+        if (!value.is_object()) return wrong(where, "refs", "object");
+        SnapshotRef ref;
+        ref.name = std::string(name);
+        SB_TRY(ref.snapshot_id, integer(value.get_object(), "snapshot-id", where));
+        SB_TRY(const std::string type, text(value.get_object(), "type", where));
+        if (type != "branch" && type != "tag") return wrong(where, "type", "'branch' or 'tag'");
+        ref.tag = type == "tag";
+        index.mend(ref.snapshot_id);
+        if (!index.resolve(ref.snapshot_id)) {
+            metadata.notes.push_back(
+                fmt::format("{}no snapshot has its id {}; it is passed over", where, ref.snapshot_id));
+            continue;
+        }
+        metadata.refs.push_back(std::move(ref));
+    }
+    std::sort(metadata.refs.begin(), metadata.refs.end(),
+              [](const SnapshotRef& a, const SnapshotRef& b) { return a.name < b.name; });
+    return {};
+}
+
+Status parse_log(const json::object& root, TableMetadata& metadata, SnapshotIndex& index) {
+    SB_TRY(const auto entries, objects(root, "snapshot-log", ""));
+    for (const json::object* object : entries) {
+        SnapshotLogEntry entry;
+        SB_TRY(entry.timestamp_ms, integer(*object, "timestamp-ms", "a line of the snapshot log: "));
+        SB_TRY(entry.snapshot_id, integer(*object, "snapshot-id", "a line of the snapshot log: "));
+        index.mend(entry.snapshot_id);
+        metadata.snapshot_log.push_back(entry);
+    }
+    SB_TRY(const auto files, objects(root, "metadata-log", ""));
+    metadata.metadata_log_count = static_cast<std::int64_t>(files.size());
+    return {};
+}
+
+Result<std::optional<std::int32_t>> optional_id(const json::object& object, std::string_view key) {
+    if (find(object, key) == nullptr) return std::optional<std::int32_t>();
+    SB_TRY(const std::int32_t id, small_integer(object, key, ""));
+    return std::optional<std::int32_t>(id);
+}
+
+// What the table's newest commits are written with. Early version 1 had one schema and one spec, without ids of their
+// own.
+Status parse_defaults(const json::object& root, TableMetadata& metadata) {
+    SB_TRY(metadata.current_schema_id, optional_id(root, "current-schema-id"));
+    const json::value* schema = find(root, "schema");
+    if (!metadata.current_schema_id && schema != nullptr && schema->is_object()) {
+        SB_TRY(metadata.current_schema_id, optional_id(schema->get_object(), "schema-id"));
+    }
+    SB_TRY(metadata.default_spec_id, optional_id(root, "default-spec-id"));
+    if (!metadata.default_spec_id && metadata.specs.size() == 1) metadata.default_spec_id = metadata.specs.front().id;
+    SB_TRY(metadata.default_sort_order_id, optional_id(root, "default-sort-order-id"));
+    return {};
+}
+
+Status parse_current(const json::object& root, TableMetadata& metadata, const SnapshotIndex& index) {
     if (find(root, "current-snapshot-id") == nullptr) return {};
     SB_TRY(const std::int64_t id, integer(root, "current-snapshot-id", ""));
     if (id == -1) return {};
-    metadata.current_snapshot_id = id;
-    if (metadata.current_snapshot() != nullptr) return {};
+    metadata.current_snapshot_id = index.resolve(id);
+    if (metadata.current_snapshot_id == id) return {};
+    if (metadata.current_snapshot_id) {
+        metadata.notes.push_back(fmt::format(
+            "no snapshot has the current id {}; snapshot {} is taken: rounded to a double the ids are the same", id,
+            *metadata.current_snapshot_id));
+        return {};
+    }
     const Snapshot* newest = nullptr;
     if (metadata.last_sequence_number > 0) {
         for (const Snapshot& snapshot : metadata.snapshots) {
@@ -200,6 +309,28 @@ Status parse_current(const json::object& root, TableMetadata& metadata) {
     return {};
 }
 
+Status parse_history(const json::object& root, TableMetadata& metadata) {
+    SB_TRY(const auto snapshots, objects(root, "snapshots", ""));
+    for (const json::object* object : snapshots) {
+        SB_TRY(Snapshot snapshot, parse_snapshot(*object));
+        metadata.snapshots.push_back(std::move(snapshot));
+    }
+    SB_TRY(SnapshotIndex index, SnapshotIndex::of(metadata.snapshots));
+    SB_CHECK(parse_current(root, metadata, index));
+    SB_CHECK(parse_refs(root, metadata, index));
+    SB_CHECK(parse_log(root, metadata, index));
+    for (Snapshot& snapshot : metadata.snapshots) {
+        if (snapshot.parent_id) index.mend(*snapshot.parent_id);
+    }
+    if (index.mended() > 0) {
+        metadata.notes.push_back(
+            fmt::format("{} ids of snapshots had been rounded to doubles; the only snapshot that rounds to the same is "
+                        "taken for each",
+                        index.mended()));
+    }
+    return {};
+}
+
 }  // namespace
 
 const PartitionSpec* TableMetadata::spec(std::int32_t id) const {
@@ -208,10 +339,19 @@ const PartitionSpec* TableMetadata::spec(std::int32_t id) const {
 }
 
 const Snapshot* TableMetadata::current_snapshot() const {
-    if (!current_snapshot_id) return nullptr;
-    const auto found = std::find_if(snapshots.begin(), snapshots.end(),
-                                    [&](const Snapshot& s) { return s.id == *current_snapshot_id; });
-    return found == snapshots.end() ? nullptr : &*found;
+    return current_snapshot_id ? snapshot(*current_snapshot_id) : nullptr;
+}
+
+const Snapshot* TableMetadata::snapshot(std::int64_t id) const {
+    const Snapshot* rounded = nullptr;
+    bool several = false;
+    for (const Snapshot& candidate : snapshots) {
+        if (candidate.id == id) return &candidate;
+        if (static_cast<double>(candidate.id) != static_cast<double>(id)) continue;
+        several = rounded != nullptr;
+        rounded = &candidate;
+    }
+    return several ? nullptr : rounded;
 }
 
 Result<TableMetadata> parse_table_metadata(std::string_view content) {
@@ -235,12 +375,8 @@ Result<TableMetadata> parse_table_metadata(std::string_view content) {
     }
     SB_TRY(metadata.properties, text_map(root, "properties", ""));
     SB_CHECK(parse_specs(root, metadata));
-    SB_TRY(const auto snapshots, objects(root, "snapshots", ""));
-    for (const json::object* object : snapshots) {
-        SB_TRY(Snapshot snapshot, parse_snapshot(*object));
-        metadata.snapshots.push_back(std::move(snapshot));
-    }
-    SB_CHECK(parse_current(root, metadata));
+    SB_CHECK(parse_defaults(root, metadata));
+    SB_CHECK(parse_history(root, metadata));
     return metadata;
 }
 

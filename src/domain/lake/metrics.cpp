@@ -8,8 +8,27 @@
 namespace signalbox::lake {
 namespace {
 
+constexpr std::int64_t default_target_bytes = std::int64_t{512} << 20;
+
 MetricValue from(std::optional<double> value) { return value ? MetricValue(*value) : MetricValue(); }
 MetricValue from(std::optional<std::int64_t> value) { return value ? MetricValue(*value) : MetricValue(); }
+MetricValue from(std::optional<std::int32_t> value) {
+    return value ? MetricValue(std::int64_t{*value}) : MetricValue();
+}
+
+MetricValue ratio(std::int64_t part, std::int64_t whole) {
+    return whole == 0 ? MetricValue() : MetricValue(static_cast<double>(part) / static_cast<double>(whole));
+}
+
+const FileSum& data(const ContentSums& sums) { return sums[0]; }
+const FileSum& position(const ContentSums& sums) { return sums[1]; }
+const FileSum& equality(const ContentSums& sums) { return sums[2]; }
+std::int64_t delete_files(const ContentSums& sums) { return position(sums).files + equality(sums).files; }
+std::int64_t delete_records(const ContentSums& sums) { return position(sums).records + equality(sums).records; }
+// As the summary's …-files-size has it: data and delete files together.
+std::int64_t all_bytes(const ContentSums& sums) {
+    return data(sums).size_bytes + position(sums).size_bytes + equality(sums).size_bytes;
+}
 
 struct Distribution {
     PowerSums sums;
@@ -31,80 +50,132 @@ void describe(std::vector<Metric>& out, std::string_view group, std::string_view
     out.push_back({name("skew"), from(sums.skew())});
 }
 
-std::int64_t changed_partitions(const TableTotals& totals) {
-    return std::count_if(totals.partitions().begin(), totals.partitions().end(),
-                         [](const auto& partition) { return partition.second.changed; });
-}
-
-std::int64_t delete_files(const TableTotals& totals) {
-    return totals.position_deletes().files + totals.equality_deletes().files;
-}
-
-// As the summary's total-files-size has it: data and delete files together.
-std::int64_t all_bytes(const TableTotals& totals) {
-    return totals.data().size_bytes + totals.position_deletes().size_bytes + totals.equality_deletes().size_bytes;
-}
-
-void snapshot_metrics(std::vector<Metric>& out, const TableTotals& totals) {
-    const CommitTotals& commit = totals.commit();
-    const auto change = [&](std::int64_t value) { return commit.known ? MetricValue(value) : MetricValue(); };
-    out = {{"snapshot.added_data_files", change(commit.added_data.files)},
-           {"snapshot.added_records", change(commit.added_data.records)},
-           {"snapshot.changed_partition_count", change(changed_partitions(totals))},
-           {"snapshot.total_records", totals.data().records},
-           {"snapshot.total_data_files", totals.data().files},
-           {"snapshot.total_delete_files", delete_files(totals)},
-           {"snapshot.added_files_size", change(commit.added_data.size_bytes + commit.added_deletes.size_bytes)},
-           {"snapshot.total_files_size", all_bytes(totals)},
-           {"snapshot.added_position_deletes", change(commit.added_position_deletes)},
-           {"snapshot.deleted_data_files", change(commit.removed_data.files)},
-           {"snapshot.deleted_records", change(commit.removed_data.records)},
-           {"snapshot.removed_files_size", change(commit.removed_data.size_bytes + commit.removed_deletes.size_bytes)}};
-}
-
-void no_snapshot_metrics(std::vector<Metric>& out) {
-    snapshot_metrics(out, TableTotals(0));
-    for (Metric& metric : out) {
-        if (metric.name.rfind("snapshot.total_", 0) != 0) metric.value = {};
-    }
-}
-
-std::vector<Drift> find_drift(const Snapshot& snapshot, const TableTotals& totals) {
-    std::vector<Drift> drift;
-    const auto compare = [&](std::string_view field, std::int64_t found) {
-        const auto claimed = snapshot.summary.find(field);
-        if (claimed == snapshot.summary.end() || base::parse_int(claimed->second) == found) return;
-        drift.push_back({std::string(field), claimed->second, found});
+void snapshot_metrics(std::vector<Metric>& out, const ContentSums& live, const Change& change) {
+    const auto of = [&](std::int64_t value) {
+        return change.truth == Truth::Unknown ? MetricValue() : MetricValue(value);
     };
-    const CommitTotals& commit = totals.commit();
-    if (commit.known) {
-        compare("added-data-files", commit.added_data.files);
-        compare("added-records", commit.added_data.records);
-        compare("added-delete-files", commit.added_deletes.files);
-        compare("added-files-size", commit.added_data.size_bytes + commit.added_deletes.size_bytes);
-        compare("added-position-deletes", commit.added_position_deletes);
-        compare("deleted-data-files", commit.removed_data.files);
-        compare("deleted-records", commit.removed_data.records);
-        compare("removed-delete-files", commit.removed_deletes.files);
-        compare("removed-files-size", commit.removed_data.size_bytes + commit.removed_deletes.size_bytes);
-        compare("changed-partition-count", changed_partitions(totals));
+    const ContentSums& added = change.added;
+    const ContentSums& removed = change.removed;
+    out = {{"snapshot.added_data_files", of(data(added).files)},
+           {"snapshot.added_records", of(data(added).records)},
+           {"snapshot.changed_partition_count", of(static_cast<std::int64_t>(change.partitions.size()))},
+           {"snapshot.total_records", data(live).records},
+           {"snapshot.total_data_files", data(live).files},
+           {"snapshot.total_delete_files", delete_files(live)},
+           {"snapshot.added_files_size", of(all_bytes(added))},
+           {"snapshot.total_files_size", all_bytes(live)},
+           {"snapshot.added_position_deletes", of(position(added).records)},
+           {"snapshot.deleted_data_files", of(data(removed).files)},
+           {"snapshot.deleted_records", of(data(removed).records)},
+           {"snapshot.removed_files_size", of(all_bytes(removed))},
+           {"snapshot.added_delete_files", of(delete_files(added))},
+           {"snapshot.removed_delete_files", of(delete_files(removed))},
+           {"snapshot.added_equality_deletes", of(equality(added).records)},
+           {"snapshot.removed_position_deletes", of(position(removed).records)},
+           {"snapshot.removed_equality_deletes", of(equality(removed).records)},
+           {"snapshot.total_position_deletes", position(live).records},
+           {"snapshot.total_equality_deletes", equality(live).records}};
+}
+
+void manifest_metrics(std::vector<Metric>& out, const ManifestCounts& counts) {
+    const std::int64_t all = counts.data_manifests + counts.delete_manifests;
+    out.push_back({"manifests.data_count", counts.data_manifests});
+    out.push_back({"manifests.delete_count", counts.delete_manifests});
+    out.push_back({"manifests.total_size", from(counts.size_bytes)});
+    out.push_back({"manifests.avg_size", counts.size_bytes ? ratio(*counts.size_bytes, all) : MetricValue()});
+    out.push_back({"manifests.max_size", from(counts.size_bytes_max)});
+}
+
+void small_file_metrics(std::vector<Metric>& out, const TableState& state, std::int64_t target_bytes) {
+    const SizeBucket small = state.data_size_histogram().below(target_bytes);
+    out.push_back({"files.small_file_count", small.files});
+    out.push_back({"files.small_file_share", ratio(small.files, data(state.live()).files)});
+    out.push_back({"files.small_size_share", ratio(small.size_bytes, data(state.live()).size_bytes)});
+    out.push_back({"files.target_size", target_bytes});
+}
+
+void delete_metrics(std::vector<Metric>& out, const TableState& state, std::int64_t dangling) {
+    const ContentSums& live = state.live();
+    out.push_back({"deletes.position_file_count", position(live).files});
+    out.push_back({"deletes.equality_file_count", equality(live).files});
+    out.push_back({"deletes.vector_count", state.deletion_vectors()});
+    out.push_back({"deletes.file_ratio", ratio(delete_files(live), data(live).files)});
+    out.push_back({"deletes.record_ratio", ratio(delete_records(live), data(live).records)});
+    out.push_back({"deletes.dangling_file_count", dangling});
+}
+
+void history_metrics(std::vector<Metric>& out, const TableMetadata& metadata, const Snapshot* snapshot) {
+    out.push_back({"history.snapshot_count", static_cast<std::int64_t>(metadata.snapshots.size())});
+    // The metadata file itself and those that its log names.
+    out.push_back({"history.metadata_file_count", metadata.metadata_log_count + 1});
+    out.push_back({"history.ref_count", static_cast<std::int64_t>(metadata.refs.size())});
+    out.push_back({"table.schema_id", from(metadata.current_schema_id)});
+    out.push_back({"table.spec_id", from(metadata.default_spec_id)});
+    out.push_back({"table.sort_order_id", from(metadata.default_sort_order_id)});
+    out.push_back({"table.last_commit_timestamp",
+                   snapshot == nullptr ? MetricValue() : static_cast<double>(snapshot->timestamp_ms) / 1000});
+}
+
+std::vector<Drift> find_drift(const Snapshot& snapshot, const TableState& state, const Change& change) {
+    std::vector<Drift> drift;
+    const auto compare = [&](std::string_view field, std::int64_t found, bool claimed) {
+        const auto summary = snapshot.summary.find(field);
+        if (summary == snapshot.summary.end() || base::parse_int(summary->second) == found) return;
+        drift.push_back({std::string(field), summary->second, found, claimed});
+    };
+    if (change.truth != Truth::Unknown) {
+        const bool claimed = change.truth == Truth::Claims;
+        const ContentSums& added = change.added;
+        const ContentSums& removed = change.removed;
+        compare("added-data-files", data(added).files, claimed);
+        compare("added-records", data(added).records, claimed);
+        compare("added-delete-files", delete_files(added), claimed);
+        compare("added-files-size", all_bytes(added), claimed);
+        compare("added-position-deletes", position(added).records, claimed);
+        compare("added-equality-deletes", equality(added).records, claimed);
+        compare("deleted-data-files", data(removed).files, claimed);
+        compare("deleted-records", data(removed).records, claimed);
+        compare("removed-delete-files", delete_files(removed), claimed);
+        compare("removed-files-size", all_bytes(removed), claimed);
+        compare("removed-position-deletes", position(removed).records, claimed);
+        compare("removed-equality-deletes", equality(removed).records, claimed);
+        compare("changed-partition-count", static_cast<std::int64_t>(change.partitions.size()), claimed);
     }
-    compare("total-data-files", totals.data().files);
-    compare("total-records", totals.data().records);
-    compare("total-delete-files", delete_files(totals));
-    compare("total-files-size", all_bytes(totals));
-    compare("total-position-deletes", totals.position_deletes().records);
-    compare("total-equality-deletes", totals.equality_deletes().records);
+    const ContentSums& live = state.live();
+    compare("total-data-files", data(live).files, false);
+    compare("total-records", data(live).records, false);
+    compare("total-delete-files", delete_files(live), false);
+    compare("total-files-size", all_bytes(live), false);
+    compare("total-position-deletes", position(live).records, false);
+    compare("total-equality-deletes", equality(live).records, false);
     return drift;
 }
 
-std::vector<PartitionMetrics> list_partitions(const TableMetadata& metadata, const TableTotals& totals) {
+// The name by the partition's own spec; a spec that is gone leaves the key's bytes as a name.
+std::string name_of(const TableMetadata& metadata, const std::string& key, const PartitionState& partition) {
+    const PartitionSpec* spec = metadata.spec(partition.spec_id);
+    return spec == nullptr ? "spec-" + std::to_string(partition.spec_id) + "/" + base::to_hex(key)
+                           : partition_name(key, *spec);
+}
+
+std::vector<PartitionMetrics> list_partitions(const TableMetadata& metadata, const TableState& state,
+                                              std::int64_t& dangling) {
+    const DeleteScope scope(metadata, state);
+    const std::int64_t target_bytes = target_size_bytes(metadata);
     std::vector<PartitionMetrics> partitions;
-    for (const auto& [key, partition] : totals.partitions()) {
-        if (partition.data.files == 0) continue;
-        const PartitionSpec* spec = metadata.spec(partition.spec_id);
-        SB_ASSERT(spec != nullptr, "a manifest's spec was looked up before its entries were added");
-        partitions.push_back({partition_name(key, *spec), partition.data.records, partition.data.files});
+    for (const auto& [key, partition] : state.partitions()) {
+        const std::int64_t dangling_here = dangling_deletes(partition, scope.data_sequence_min, scope.global(key));
+        dangling += dangling_here;
+        if (data(partition.live).files == 0) continue;
+        PartitionMetrics metrics;
+        metrics.name = name_of(metadata, key, partition);
+        metrics.record_count = data(partition.live).records;
+        metrics.file_count = data(partition.live).files;
+        metrics.data_size_bytes = data(partition.live).size_bytes;
+        metrics.small_file_count = partition.data_sizes.below(target_bytes).files;
+        metrics.delete_file_count = delete_files(partition.live);
+        metrics.dangling_delete_count = dangling_here;
+        partitions.push_back(std::move(metrics));
     }
     std::sort(partitions.begin(), partitions.end(), [](const PartitionMetrics& a, const PartitionMetrics& b) {
         return a.record_count != b.record_count ? a.record_count > b.record_count : a.name < b.name;
@@ -112,24 +183,71 @@ std::vector<PartitionMetrics> list_partitions(const TableMetadata& metadata, con
     return partitions;
 }
 
+bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+
+bool ends_with(std::string_view text, std::string_view end) {
+    return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
+}
+
 }  // namespace
 
 std::string_view unit_of(std::string_view metric) {
-    return metric.find("size") == std::string_view::npos ? "Count" : "Bytes";
+    if (ends_with(metric, "_share") || ends_with(metric, "_ratio")) return "Ratio";
+    if (ends_with(metric, "_timestamp") || ends_with(metric, "_age")) return "Seconds";
+    if (ends_with(metric, "_id")) return "None";
+    return contains(metric, "size") ? "Bytes" : "Count";
 }
 
-TableMetrics compute_metrics(const TableMetadata& metadata, const Snapshot* snapshot, const TableTotals* totals) {
-    SB_ASSERT((snapshot == nullptr) == (totals == nullptr), "a snapshot comes with its totals");
-    TableMetrics result;
-    const TableTotals nothing(0);
-    if (snapshot == nullptr) {
-        no_snapshot_metrics(result.metrics);
-        totals = &nothing;
-    } else {
-        snapshot_metrics(result.metrics, *totals);
-        result.drift = find_drift(*snapshot, *totals);
-        result.partitions = list_partitions(metadata, *totals);
+ManifestCounts count_manifests(const TableState& state) {
+    ManifestCounts counts;
+    counts.size_bytes = 0;
+    for (const auto& [key, manifest] : state.manifests()) {
+        ++(manifest.holds_deletes ? counts.delete_manifests : counts.data_manifests);
+        if (key.length_bytes < 0 || !counts.size_bytes ||
+            __builtin_add_overflow(*counts.size_bytes, key.length_bytes, &*counts.size_bytes)) {
+            counts.size_bytes.reset();
+        }
+        counts.size_bytes_max = std::max(counts.size_bytes_max.value_or(0), key.length_bytes);
     }
+    if (!counts.size_bytes) counts.size_bytes_max.reset();
+    return counts;
+}
+
+std::int64_t target_size_bytes(const TableMetadata& metadata) {
+    const auto property = metadata.properties.find("write.target-file-size-bytes");
+    const auto target = property == metadata.properties.end() ? std::nullopt : base::parse_int(property->second);
+    return target && *target > 0 ? *target : default_target_bytes;
+}
+
+DeleteScope::DeleteScope(const TableMetadata& metadata, const TableState& state)
+    : data_sequence_min(state.data_sequence_min()) {
+    const auto no_fields = [](const PartitionSpec& spec) {
+        return std::all_of(spec.fields.begin(), spec.fields.end(),
+                           [](const PartitionField& field) { return field.transform == "void"; });
+    };
+    any_unpartitioned = std::any_of(metadata.specs.begin(), metadata.specs.end(), no_fields);
+}
+
+std::int64_t dangling_deletes(const PartitionState& partition, std::optional<std::int64_t> table_sequence_min,
+                              bool global) {
+    std::int64_t files = 0;
+    for (const DeleteGroup& group : partition.deletes) {
+        const bool by_equality = group.content == FileContent::EqualityDeletes;
+        const auto minimum = by_equality && global ? table_sequence_min : partition.data_sequence_min;
+        const bool applies =
+            minimum && (by_equality ? *minimum < group.data_sequence : *minimum <= group.data_sequence);
+        if (!applies) files += group.files;
+    }
+    return files;
+}
+
+TableMetrics compute_metrics(const TableMetadata& metadata, const Snapshot* snapshot, const TableState& state,
+                             const Change& change) {
+    TableMetrics result;
+    std::int64_t dangling = 0;
+    result.partitions = list_partitions(metadata, state, dangling);
+    if (snapshot != nullptr) result.drift = find_drift(*snapshot, state, change);
+    snapshot_metrics(result.metrics, state.live(), snapshot == nullptr ? Change() : change);
     Distribution records;
     Distribution files;
     for (const PartitionMetrics& partition : result.partitions) {
@@ -138,8 +256,12 @@ TableMetrics compute_metrics(const TableMetadata& metadata, const Snapshot* snap
     }
     describe(result.metrics, "partitions", "record_count", records.sums, records.extremes);
     describe(result.metrics, "partitions", "file_count", files.sums, files.extremes);
-    describe(result.metrics, "files", "record_count", totals->data_records(), totals->data_records_extremes());
-    describe(result.metrics, "files", "file_size", totals->data_sizes(), totals->data_size_extremes());
+    describe(result.metrics, "files", "record_count", state.data_records(), state.data_records_extremes());
+    describe(result.metrics, "files", "file_size", state.data_sizes(), state.data_size_extremes());
+    small_file_metrics(result.metrics, state, target_size_bytes(metadata));
+    manifest_metrics(result.metrics, count_manifests(state));
+    delete_metrics(result.metrics, state, dangling);
+    history_metrics(result.metrics, metadata, snapshot);
     return result;
 }
 

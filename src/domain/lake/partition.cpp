@@ -212,6 +212,27 @@ void partition_key(std::vector<PartitionValue>& values, std::string& key) {
     }
 }
 
+bool is_partition_key(std::string_view key) {
+    const auto skip = [&](std::size_t size) {
+        if (size > key.size()) return false;
+        key.remove_prefix(size);
+        return true;
+    };
+    for (std::int64_t last_id = INT64_MIN; !key.empty();) {
+        if (key.size() < sizeof(std::int32_t) + 1) return false;
+        const auto id = get<std::int32_t>(key);
+        if (id <= last_id) return false;
+        last_id = id;
+        const auto tag = get<Tag>(key);
+        if (tag == Tag::False || tag == Tag::True) continue;
+        if (tag != Tag::Integer && tag != Tag::Real && tag != Tag::Text) return false;
+        if (key.size() < sizeof(std::uint64_t)) return false;
+        const auto value = get<std::uint64_t>(key);  // of a text: its size
+        if (tag == Tag::Text && !skip(value)) return false;
+    }
+    return true;
+}
+
 std::string partition_name(std::string_view key, const PartitionSpec& spec) {
     const auto values = decode_key(key);
     std::vector<std::string> parts;

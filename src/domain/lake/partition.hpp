@@ -22,6 +22,9 @@ struct PartitionValue {
 // id.
 void partition_key(std::vector<PartitionValue>& values, std::string& key);
 
+// Whether partition_key can have written it.
+bool is_partition_key(std::string_view key);
+
 // The name that people know: "day=2024-01-31/region=eu" in the spec's order, "(unpartitioned)" for a spec without
 // fields; null is "null". Characters that would break a name are written as %XX. `key` was made by partition_key.
 std::string partition_name(std::string_view key, const PartitionSpec& spec);

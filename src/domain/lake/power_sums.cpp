@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <cmath>
 
+#include "domain/lake/blob.hpp"
+
 namespace signalbox::lake {
 namespace {
 
 using Wide = __int128;
+using Natural = unsigned __int128;
 
 // A sum that remembers that it overflowed.
 struct Checked {
@@ -32,58 +35,54 @@ struct Checked {
 
 }  // namespace
 
+bool PowerSums::fits() const { return size_ < static_cast<Natural>(1) << 28; }
+
 void PowerSums::add(std::int64_t value) {
-    const Checked x{value};
-    const Checked first = Checked{sum_} + x;
-    const Checked second = Checked{sum2_} + x * x;
-    const Checked third = Checked{sum3_} + x * x * x;
-    overflowed_ = overflowed_ || first.bad || second.bad || third.bad;
+    const auto x = static_cast<Natural>(static_cast<Wide>(value));
+    const Natural magnitude = value < 0 ? ~x + 1 : x;
+    const Natural square = x * x;  // below 2^126
     ++count_;
-    sum_ = first.value;
-    sum2_ = second.value;
-    sum3_ = third.value;
+    sum_ += x;
+    sum2_ += square;
+    sum3_ += square * x;
+    // Rounding halves a cube at most, and below 2^96 it is worth the 1: Σ|x|³ stays below 2^126 while fits().
+    size_ += 1 + ((square >> 64) * magnitude >> 32);
 }
 
 void PowerSums::add(const PowerSums& other) {
-    const Checked first = Checked{sum_} + Checked{other.sum_};
-    const Checked second = Checked{sum2_} + Checked{other.sum2_};
-    const Checked third = Checked{sum3_} + Checked{other.sum3_};
-    overflowed_ = overflowed_ || other.overflowed_ || first.bad || second.bad || third.bad;
     count_ += other.count_;
-    sum_ = first.value;
-    sum2_ = second.value;
-    sum3_ = third.value;
+    sum_ += other.sum_;
+    sum2_ += other.sum2_;
+    sum3_ += other.sum3_;
+    size_ += other.size_;
 }
 
 void PowerSums::subtract(const PowerSums& other) {
-    const Checked first = Checked{sum_} - Checked{other.sum_};
-    const Checked second = Checked{sum2_} - Checked{other.sum2_};
-    const Checked third = Checked{sum3_} - Checked{other.sum3_};
-    overflowed_ = overflowed_ || other.overflowed_ || first.bad || second.bad || third.bad;
     count_ -= other.count_;
-    sum_ = first.value;
-    sum2_ = second.value;
-    sum3_ = third.value;
+    sum_ -= other.sum_;
+    sum2_ -= other.sum2_;
+    sum3_ -= other.sum3_;
+    size_ -= other.size_;
 }
 
 std::optional<double> PowerSums::mean() const {
-    if (count_ <= 0 || overflowed_) return std::nullopt;
-    return static_cast<double>(sum_) / static_cast<double>(count_);
+    if (count_ <= 0 || !fits()) return std::nullopt;
+    return static_cast<double>(static_cast<Wide>(sum_)) / static_cast<double>(count_);
 }
 
 // The sums are moved to a whole number next to the mean while they are still exact: the differences that cancel are
 // whole numbers, and only the fraction that is left is rounded.
 std::optional<PowerSums::Centred> PowerSums::centred() const {
-    if (count_ <= 0 || overflowed_) return std::nullopt;
+    if (count_ <= 0 || !fits()) return std::nullopt;
     const Checked n{count_};
-    const Checked c{sum_ / count_};
-    const Checked s1{sum_};
-    const Checked s2{sum2_};
+    const Checked s1{static_cast<Wide>(sum_)};
+    const Checked s2{static_cast<Wide>(sum2_)};
+    const Checked c{s1.value / count_};
     const Checked two{2};
     const Checked three{3};
     const Checked first = s1 - n * c;
     const Checked second = s2 - two * c * s1 + n * c * c;
-    const Checked third = Checked{sum3_} - three * c * s2 + three * c * c * s1 - n * c * c * c;
+    const Checked third = Checked{static_cast<Wide>(sum3_)} - three * c * s2 + three * c * c * s1 - n * c * c * c;
     if (first.bad || second.bad || third.bad) return std::nullopt;
     const auto count = static_cast<double>(count_);
     const double shift = static_cast<double>(first.value) / count;
@@ -109,6 +108,20 @@ std::optional<double> PowerSums::skew() const {
     if (moments->m2 <= 0) return 0.0;
     const auto n = static_cast<double>(count_);
     return std::sqrt(n * (n - 1)) / (n - 2) * moments->m3 / std::pow(moments->m2, 1.5);
+}
+
+void PowerSums::encode(BlobWriter& out) const {
+    out.number(count_);
+    for (const Natural sum : {sum_, sum2_, sum3_, size_}) out.wide(sum);
+}
+
+PowerSums PowerSums::decode(BlobReader& in) {
+    PowerSums sums;
+    sums.count_ = in.natural();
+    for (Natural* sum : {&sums.sum_, &sums.sum2_, &sums.sum3_, &sums.size_}) *sum = in.wide();
+    // Each value counts at least 1 there; without values there is no sum.
+    in.expect(sums.size_ >= static_cast<Natural>(sums.count_) && (sums.count_ > 0 || sums == PowerSums()));
+    return sums;
 }
 
 }  // namespace signalbox::lake

@@ -32,7 +32,7 @@ print("RESULT " + json.dumps({
     "sum": sum(row[1] for row in rows),
     "driver": driver,
     "master": context.master,
-    "cores": context.defaultParallelism,
+    "executor_count": context._jsc.sc().getExecutorMemoryStatus().size() - 1,  # without the driver
     "ui": context.uiWebUrl,
     "arguments": sys.argv[1:],
 }), flush=True)

@@ -1,0 +1,78 @@
+#include "adapters/iceberg/table_reader.hpp"
+
+#include "adapters/iceberg/manifest_reader.hpp"
+
+namespace signalbox::iceberg {
+
+using base::ErrorKind;
+using base::fail;
+using base::in_context;
+using base::Result;
+using base::Status;
+
+namespace {
+
+constexpr std::uint64_t file_max_bytes = std::uint64_t{4} << 30;
+
+// An Avro file that is cut right after its header looks like an empty one: only the summary can tell.
+Status check_not_cut(const lake::Snapshot& snapshot, const std::vector<lake::ManifestFile>& manifests,
+                     std::size_t list_bytes) {
+    if (!manifests.empty()) return {};
+    for (const char* field : {"total-data-files", "total-records", "total-delete-files", "added-data-files"}) {
+        const auto claimed = snapshot.summary.find(field);
+        if (claimed == snapshot.summary.end() || claimed->second == "0") continue;
+        return fail(
+            ErrorKind::CorruptData,
+            "at byte {}: the list ends without naming a manifest, and the snapshot's summary says {} = {}: it is "
+            "cut short",
+            list_bytes, field, claimed->second);
+    }
+    return {};
+}
+
+}  // namespace
+
+Result<std::vector<lake::ManifestFile>> TableReader::manifests(const lake::TableMetadata&,
+                                                               const lake::Snapshot& snapshot) {
+    if (snapshot.encrypted) {
+        return fail(ErrorKind::NotSupported, "snapshot {} is encrypted, which is not supported", snapshot.id);
+    }
+    if (snapshot.manifest_list.empty()) {
+        std::vector<lake::ManifestFile> manifests(snapshot.manifests.size());
+        for (std::size_t i = 0; i < manifests.size(); ++i) manifests[i].path = snapshot.manifests[i];
+        return manifests;
+    }
+    SB_TRY(const std::string content, files_.read(snapshot.manifest_list, file_max_bytes));
+    auto manifests = read_manifest_list(content);
+    if (!manifests) return in_context(manifests.error(), files_.place(snapshot.manifest_list));
+    if (auto status = check_not_cut(snapshot, *manifests, content.size()); !status) {
+        return in_context(status.error(), files_.place(snapshot.manifest_list));
+    }
+    return manifests;
+}
+
+Status TableReader::read(const lake::TableMetadata& metadata, const std::vector<lake::ManifestFile>& manifests,
+                         const std::function<Status(lake::ManifestAggregate)>& on_aggregate,
+                         const std::function<void(const ports::ReadProgress&)>& on_progress) {
+    ports::ReadProgress progress{0, manifests.size(), 0};
+    for (const lake::ManifestFile& manifest : manifests) {
+        SB_TRY(const std::string content, files_.read(manifest.path, file_max_bytes));
+        auto aggregate = read_manifest(content, manifest, metadata);
+        if (!aggregate) return in_context(aggregate.error(), files_.place(manifest.path));
+        SB_CHECK(on_aggregate(std::move(*aggregate)));
+        ++progress.done;
+        progress.bytes += content.size();
+        if (on_progress) on_progress(progress);
+    }
+    return {};
+}
+
+Status TableReader::read_files(const lake::TableMetadata& metadata, const lake::ManifestFile& manifest,
+                               std::vector<lake::LiveFile>& files) {
+    SB_TRY(const std::string content, files_.read(manifest.path, file_max_bytes));
+    auto status = read_live_files(content, manifest, metadata, files);
+    if (!status) return in_context(status.error(), files_.place(manifest.path));
+    return {};
+}
+
+}  // namespace signalbox::iceberg
