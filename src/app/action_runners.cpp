@@ -25,7 +25,8 @@ std::shared_ptr<ports::ActionRunner> make_runner(const alarms::ActionConfig& act
         return std::make_shared<actions::Webhook>(*webhook, [] { return wall_clock(); });
     if (const auto* command = std::get_if<alarms::CommandAction>(&action.what))
         return std::make_shared<actions::Command>(*command, std::move(stopping));
-    if (const auto* job = std::get_if<alarms::JobAction>(&action.what)) return std::make_shared<engine::JobRunner>(*job, jobs);
+    if (const auto* job = std::get_if<alarms::JobAction>(&action.what))
+        return std::make_shared<engine::JobRunner>(*job, jobs);
     return std::make_shared<engine::PauseRunner>(std::get<alarms::PauseAction>(action.what), jobs);
 }
 

@@ -85,11 +85,13 @@ std::string evidence_text(const AlarmStory& story, base::WallTime now) {
     std::string text;
     if (!memory.text.empty()) text += "  " + memory.text + "\n";
     if (memory.acknowledged) {
-        text += fmt::format("  acknowledged by {} at {}{}\n", memory.acknowledged->by, base::format_time(memory.acknowledged->at),
+        text += fmt::format("  acknowledged by {} at {}{}\n", memory.acknowledged->by,
+                            base::format_time(memory.acknowledged->at),
                             memory.acknowledged->note.empty() ? "" : ": " + memory.acknowledged->note);
     }
     if (const auto* silence = story.alarm.silence; silence != nullptr) {
-        text += fmt::format("  silenced by {} until {}: {}\n", silence->by, base::format_time(silence->until), silence->why);
+        text += fmt::format("  silenced by {} until {}: {}\n", silence->by, base::format_time(silence->until),
+                            silence->why);
     }
     const auto* config = story.alarm.stored.config;
     if (config == nullptr) return text + "  it is not configured any more: it ends when the table is next looked at\n";
@@ -103,7 +105,8 @@ std::string evidence_text(const AlarmStory& story, base::WallTime now) {
 }  // namespace
 
 std::string number_text(double value) {
-    if (std::isfinite(value) && std::abs(value) < 1e15 && std::floor(value) == value) return fmt::format("{:.0f}", value);
+    if (std::isfinite(value) && std::abs(value) < 1e15 && std::floor(value) == value)
+        return fmt::format("{:.0f}", value);
     return fmt::format("{:.4g}", value);
 }
 
@@ -131,9 +134,11 @@ std::string clears_when(const AlarmConfig& config, const alarms::AlarmMemory& me
     const std::string enough = fmt::format("once fewer than {} of the last {} points are bad", config.m, config.n);
     switch (config.kind) {
         case AlarmKind::Band: {
-            const auto range = memory.band ? memory.band->expected(now, alarms::PointClass::Change, config.k) : std::nullopt;
+            const auto range =
+                memory.band ? memory.band->expected(now, alarms::PointClass::Change, config.k) : std::nullopt;
             if (!range) return enough;
-            return fmt::format("{}: now {} to {} is expected", enough, number_text(range->low), number_text(range->high));
+            return fmt::format("{}: now {} to {} is expected", enough, number_text(range->low),
+                               number_text(range->high));
         }
         case AlarmKind::Threshold: {
             const auto bound = config.clear_threshold ? config.clear_threshold : config.threshold;
@@ -157,7 +162,8 @@ std::string clears_when(const AlarmConfig& config, const alarms::AlarmMemory& me
 
 void sort_alarms(std::vector<ListedAlarm>& alarms) {
     const auto key = [](const ListedAlarm& alarm) {
-        return std::tuple<int, const std::string&, const std::string&>(rank(alarm.stored.memory.state), alarm.stored.table, alarm.stored.alarm);
+        return std::tuple<int, const std::string&, const std::string&>(rank(alarm.stored.memory.state),
+                                                                       alarm.stored.table, alarm.stored.alarm);
     };
     std::sort(alarms.begin(), alarms.end(), [&](const auto& a, const auto& b) { return key(a) < key(b); });
 }
@@ -171,7 +177,8 @@ json::object alarm_json(const ListedAlarm& alarm) {
                         {"episode", memory.episode},
                         {"text", memory.text},
                         {"configured", alarm.stored.config != nullptr}};
-    object["kind"] = alarm.stored.config == nullptr ? json::value(nullptr) : json::value(to_string(alarm.stored.config->kind));
+    object["kind"] =
+        alarm.stored.config == nullptr ? json::value(nullptr) : json::value(to_string(alarm.stored.config->kind));
     object["playbook"] = alarm.stored.config == nullptr ? "" : alarm.stored.config->playbook;
     object["acknowledged"] = nullptr;
     if (const auto& ack = memory.acknowledged)
@@ -202,7 +209,8 @@ json::object story_json(const AlarmStory& story, base::WallTime now) {
         for (const auto& action : config->actions) object["actions"].as_array().emplace_back(action);
     json::array transitions;
     for (const auto& entry : story.entries)
-        transitions.push_back(json::object{{"sequence", entry.sequence}, {"at", base::format_time(entry.at)}, {"data", entry.data}});
+        transitions.push_back(
+            json::object{{"sequence", entry.sequence}, {"at", base::format_time(entry.at)}, {"data", entry.data}});
     object["transitions"] = std::move(transitions);
     object["related"] = related(story.entries);
     return object;
@@ -212,7 +220,8 @@ std::string story_text(const AlarmStory& story, base::WallTime now) {
     const auto& stored = story.alarm.stored;
     std::string text = fmt::format("{} of {}: {}", stored.alarm, stored.table, to_string(stored.memory.state));
     if (stored.memory.since)
-        text += fmt::format(" since {} ({})", base::format_time(*stored.memory.since), age_text(*stored.memory.since, now));
+        text +=
+            fmt::format(" since {} ({})", base::format_time(*stored.memory.since), age_text(*stored.memory.since, now));
     if (stored.memory.state == AlarmState::Alarm) text += fmt::format(", episode {}", stored.memory.episode);
     text += "\n" + evidence_text(story, now);
     if (!story.entries.empty()) {

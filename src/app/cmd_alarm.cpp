@@ -34,7 +34,8 @@ struct Alarms {
     std::vector<ListedAlarm> listed;
 };
 
-base::Result<Alarms> read_alarms_of(const Config& config, TableBook& book, const std::string& table, base::WallTime now) {
+base::Result<Alarms> read_alarms_of(const Config& config, TableBook& book, const std::string& table,
+                                    base::WallTime now) {
     std::string full;
     if (!table.empty()) {
         SB_TRY(const auto record, find_table(*book.store, table));
@@ -60,7 +61,8 @@ base::Result<int> list(const Options& options) {
     if (!options.state.empty())
         std::erase_if(listed, [&](const auto& alarm) { return to_string(alarm.stored.memory.state) != options.state; });
     const std::size_t all = listed.size();
-    if (listed.size() > options.limit) listed.erase(listed.begin() + static_cast<std::ptrdiff_t>(options.limit), listed.end());
+    if (listed.size() > options.limit)
+        listed.erase(listed.begin() + static_cast<std::ptrdiff_t>(options.limit), listed.end());
     if (options.output == "json") {
         base::json::array items;
         for (const auto& alarm : listed) items.push_back(alarm_json(alarm));
@@ -73,7 +75,8 @@ base::Result<int> list(const Options& options) {
 }
 
 // The alarm's transitions, the newest first.
-base::Result<std::vector<ports::JournalEntry>> transitions(TableBook& book, const StoredAlarm& alarm, std::size_t limit) {
+base::Result<std::vector<ports::JournalEntry>> transitions(TableBook& book, const StoredAlarm& alarm,
+                                                           std::size_t limit) {
     ports::JournalQuery query;
     query.subject = alarm.table;
     query.kind = "table-alarm";
@@ -103,7 +106,8 @@ base::Result<int> show(const Options& options) {
                     near ? "did you mean " + *near + "?" : "`signalbox alarm list` names them");
     }
     const std::size_t all = alarms.listed.size();
-    if (all > options.limit) alarms.listed.erase(alarms.listed.begin() + static_cast<std::ptrdiff_t>(options.limit), alarms.listed.end());
+    if (all > options.limit)
+        alarms.listed.erase(alarms.listed.begin() + static_cast<std::ptrdiff_t>(options.limit), alarms.listed.end());
     base::json::array items;
     std::string text;
     for (ListedAlarm& alarm : alarms.listed) {
@@ -112,7 +116,8 @@ base::Result<int> show(const Options& options) {
         if (options.output == "json") items.push_back(story_json(story, now));
         if (options.output != "json") text += (text.empty() ? "" : "\n") + story_text(story, now);
     }
-    if (all > alarms.listed.size()) text += fmt::format("\nand on {} more tables; --table shows one\n", all - alarms.listed.size());
+    if (all > alarms.listed.size())
+        text += fmt::format("\nand on {} more tables; --table shows one\n", all - alarms.listed.size());
     print(options.output == "json" ? base::pretty_json({{"items", std::move(items)}, {"count", all}}) : text);
     return 0;
 }
@@ -141,14 +146,19 @@ void register_alarm(CLI::App& app, int& exit_status) {
     auto* command = add(*group, "list", "The alarms of all tables, those in ALARM first", options, list, exit_status);
     command->add_option("--state", options->state, "Only alarms in this state")
         ->check(CLI::IsMember({"OK", "ALARM", "INSUFFICIENT_DATA"}));
-    command->add_option("--limit", options->limit, "At most so many")->check(CLI::Range(1, 1'000'000))->capture_default_str();
+    command->add_option("--limit", options->limit, "At most so many")
+        ->check(CLI::Range(1, 1'000'000))
+        ->capture_default_str();
 
     auto shown = std::make_shared<Options>();
     shown->limit = 20;
-    command = add(*group, "show", "One alarm: its state, the evidence, what would clear it, and what else happened then",
-                  shown, show, exit_status);
+    command =
+        add(*group, "show", "One alarm: its state, the evidence, what would clear it, and what else happened then",
+            shown, show, exit_status);
     command->add_option("NAME", shown->name, "The alarm")->required();
-    command->add_option("--limit", shown->limit, "At most so many tables")->check(CLI::Range(1, 10'000))->capture_default_str();
+    command->add_option("--limit", shown->limit, "At most so many tables")
+        ->check(CLI::Range(1, 10'000))
+        ->capture_default_str();
     command->add_option("--transitions", shown->transitions, "At most so many past changes of its state")
         ->check(CLI::Range(0, 1000))
         ->capture_default_str();

@@ -60,20 +60,25 @@ base::Result<Question> question_of(const Options& options) {
     std::vector<std::string> words = options.words;
     if (options.kind.empty()) {
         if (words.empty())
-            return fail(ErrorKind::InvalidArgument, "expected an alarm: its NAME, or --kind with --metric for one that is not configured");
+            return fail(ErrorKind::InvalidArgument,
+                        "expected an alarm: its NAME, or --kind with --metric for one that is not configured");
         question.alarm = words.front();
         words.erase(words.begin());
     }
     if (!words.empty()) question.table = words.front();
-    if (words.size() > 1) return fail(ErrorKind::InvalidArgument, "'{}' is one argument too many: --kind stands for the alarm's name", words.back());
+    if (words.size() > 1)
+        return fail(ErrorKind::InvalidArgument, "'{}' is one argument too many: --kind stands for the alarm's name",
+                    words.back());
     if (question.table.empty() == options.csv_file.empty())
-        return fail(ErrorKind::InvalidArgument, "expected the series to run over: a table (PATH or NAME), or --csv FILE, and not both");
+        return fail(ErrorKind::InvalidArgument,
+                    "expected the series to run over: a table (PATH or NAME), or --csv FILE, and not both");
     return question;
 }
 
 base::Result<base::Duration> duration_of(const char* flag, const std::string& text) {
     auto duration = base::parse_duration(text);
-    if (!duration) return fail(ErrorKind::InvalidArgument, "{}: expected a time as 10m, 6h or 1d, found '{}'", flag, text);
+    if (!duration)
+        return fail(ErrorKind::InvalidArgument, "{}: expected a time as 10m, 6h or 1d, found '{}'", flag, text);
     return duration;
 }
 
@@ -111,7 +116,8 @@ base::Result<AlarmConfig> alarm_of(const Options& options, const Question& quest
         if (found == names.end()) {
             const auto near = base::nearest(question.alarm, names);
             return fail(ErrorKind::NotFound, "there is no alarm '{}'; {}", question.alarm,
-                        near ? "did you mean " + *near + "?" : "there are " + base::join(names, ", ") + "; or make one with --kind and --metric");
+                        near ? "did you mean " + *near + "?"
+                             : "there are " + base::join(names, ", ") + "; or make one with --kind and --metric");
         }
         alarm = config.watch.alarms[static_cast<std::size_t>(found - names.begin())].config;
     }
@@ -120,10 +126,13 @@ base::Result<AlarmConfig> alarm_of(const Options& options, const Question& quest
     // A CSV file's values are of any metric.
     if (measured && alarm.metric.empty() && !options.csv_file.empty()) alarm.metric = "value";
     if (measured && options.csv_file.empty()) {
-        if (alarm.metric.empty()) return fail(ErrorKind::InvalidArgument, "an alarm of kind '{}' needs --metric", to_string(alarm.kind));
-        if (std::string fault = metric_fault(alarm.metric); !fault.empty()) return fail(ErrorKind::InvalidArgument, "--metric: {}", fault);
+        if (alarm.metric.empty())
+            return fail(ErrorKind::InvalidArgument, "an alarm of kind '{}' needs --metric", to_string(alarm.kind));
+        if (std::string fault = metric_fault(alarm.metric); !fault.empty())
+            return fail(ErrorKind::InvalidArgument, "--metric: {}", fault);
     }
-    if (auto status = alarms::check(alarm); !status) return fail(ErrorKind::InvalidArgument, "{}", status.error().text());
+    if (auto status = alarms::check(alarm); !status)
+        return fail(ErrorKind::InvalidArgument, "{}", status.error().text());
     return alarm;
 }
 
@@ -140,7 +149,8 @@ struct Run {
     alarms::Backtest backtest;
 };
 
-base::Result<Run> run_over(const Options& options, const Question& question, const Config& config, const AlarmConfig& alarm) {
+base::Result<Run> run_over(const Options& options, const Question& question, const Config& config,
+                           const AlarmConfig& alarm) {
     const auto now = wall_clock();
     std::optional<base::WallTime> since;
     if (!options.since.empty()) {
@@ -171,8 +181,8 @@ std::string run_text(const AlarmConfig& alarm, const Run& run) {
                    fmt::format("{}", change.episode), step.value ? number_text(*step.value) : "-", change.text});
     }
     const std::size_t episodes = run.backtest.episodes;
-    std::string text = fmt::format("{} ({}) over {}: {} points, {} episode{} of ALARM\n", alarm.name, describe(alarm), run.series, points,
-                                   episodes, episodes == 1 ? "" : "s");
+    std::string text = fmt::format("{} ({}) over {}: {} points, {} episode{} of ALARM\n", alarm.name, describe(alarm),
+                                   run.series, points, episodes, episodes == 1 ? "" : "s");
     if (any) text += "\n" + table.render();
     return text;
 }
@@ -207,7 +217,8 @@ base::Result<int> backtest(const Options& options) {
     SB_TRY(const Run run, run_over(options, question, config, alarm));
     if (run.backtest.steps.empty())
         return fail(ErrorKind::NotFound, "{}: there is nothing that the alarm '{}' looks at", run.series, alarm.name);
-    if (!options.picture_file.empty()) SB_CHECK(write_file(options.picture_file, alarm_svg(alarm, run.backtest, run.series)));
+    if (!options.picture_file.empty())
+        SB_CHECK(write_file(options.picture_file, alarm_svg(alarm, run.backtest, run.series)));
     print(options.as_json() ? base::pretty_json(run_json(alarm, run)) : run_text(alarm, run));
     return 0;
 }
@@ -233,8 +244,9 @@ void add_alarm_flags(CLI::App& command, Options& options) {
     words("--side", options.side, "Which side of the band counts", words_of({Side::Both, Side::Above, Side::Below}));
     command.add_option("--threshold", options.threshold, "The bound")->group(group);
     command.add_option("--clear-threshold", options.clear_threshold, "The bound that ends an ALARM")->group(group);
-    words("--comparison", options.comparison, "Which side of the bound is bad",
-          words_of({Comparison::GreaterThan, Comparison::GreaterOrEqual, Comparison::LessThan, Comparison::LessOrEqual}));
+    words(
+        "--comparison", options.comparison, "Which side of the bound is bad",
+        words_of({Comparison::GreaterThan, Comparison::GreaterOrEqual, Comparison::LessThan, Comparison::LessOrEqual}));
     command.add_option("--period", options.period, "Judge periods of this length instead of commits")->group(group);
     words("--statistic", options.statistic, "How a period's points become one",
           words_of({Statistic::Sum, Statistic::Average, Statistic::Minimum, Statistic::Maximum, Statistic::Last}));
@@ -249,14 +261,21 @@ void add_alarm_flags(CLI::App& command, Options& options) {
 
 void register_alarm_backtest(CLI::App& alarm, int& exit_status) {
     auto options = std::make_shared<Options>();
-    auto* command = alarm.add_subcommand("backtest", "What an alarm would have done over recorded commits or a CSV file");
-    auto* config = command->add_option("-c,--config", options->source.config_file, "Configuration file")->capture_default_str();
+    auto* command =
+        alarm.add_subcommand("backtest", "What an alarm would have done over recorded commits or a CSV file");
+    auto* config =
+        command->add_option("-c,--config", options->source.config_file, "Configuration file")->capture_default_str();
     command->add_option("--output", options->output, "Form of what is printed")
         ->check(CLI::IsMember({"table", "json"}))
         ->capture_default_str();
-    command->add_option("WHAT", options->words, "The alarm's name, unless --kind makes one; then a table: a path, or a name")->expected(0, 2);
-    command->add_option("--csv", options->csv_file, "Instead of a table: lines of timestamp,value[,operation]")->check(CLI::ExistingFile);
-    command->add_option("--since", options->since, "Only what came since then: an age as 7d, or a time as 2026-01-31T08:00:00Z");
+    command
+        ->add_option("WHAT", options->words,
+                     "The alarm's name, unless --kind makes one; then a table: a path, or a name")
+        ->expected(0, 2);
+    command->add_option("--csv", options->csv_file, "Instead of a table: lines of timestamp,value[,operation]")
+        ->check(CLI::ExistingFile);
+    command->add_option("--since", options->since,
+                        "Only what came since then: an age as 7d, or a time as 2026-01-31T08:00:00Z");
     command->add_option("--out", options->picture_file, "Draw values, expected range and episodes into this SVG file");
     add_alarm_flags(*command, *options);
     command->callback([options, config, &exit_status] {

@@ -41,7 +41,8 @@ std::string user_name() {
 base::Status check_texts(const Options& options) {
     for (const std::string* text : {&options.by, &options.note, &options.why})
         if (text->size() > text_max_bytes)
-            return fail(ErrorKind::InvalidArgument, "a text of {} bytes is too long; at most {} are kept", text->size(), text_max_bytes);
+            return fail(ErrorKind::InvalidArgument, "a text of {} bytes is too long; at most {} are kept", text->size(),
+                        text_max_bytes);
     return {};
 }
 
@@ -50,8 +51,8 @@ base::Result<int> acknowledge(const Options& options) {
     SB_TRY(const Config config, load_config(options.config_file, Secrets::Skip));
     SB_TRY(TableBook book, open_book(config));
     const std::string by = options.by.empty() ? user_name() : options.by;
-    SB_TRY(StoredAlarm stored, acknowledge_alarm(*book.store, config.watch, options.name, options.table,
-                                                 {by, wall_clock(), options.note}));
+    SB_TRY(StoredAlarm stored,
+           acknowledge_alarm(*book.store, config.watch, options.name, options.table, {by, wall_clock(), options.note}));
     const ListedAlarm alarm{std::move(stored), nullptr};
     if (options.output == "json") {
         print(base::pretty_json(alarm_json(alarm)));
@@ -76,8 +77,9 @@ base::Status check_alarm_name(const Config& config, const std::string& name) {
     for (const auto& binding : config.watch.alarms) names.push_back(binding.config.name);
     if (is_all(name) || std::find(names.begin(), names.end(), name) != names.end()) return {};
     const auto near = base::nearest(name, names);
-    return fail(ErrorKind::NotFound, "{}: there is no alarm '{}'; {}", config.file, name,
-                near ? "did you mean " + *near + "?" : "there are " + base::join(names, ", ") + ", and 'all' for each of them");
+    return fail(
+        ErrorKind::NotFound, "{}: there is no alarm '{}'; {}", config.file, name,
+        near ? "did you mean " + *near + "?" : "there are " + base::join(names, ", ") + ", and 'all' for each of them");
 }
 
 base::Status save(TableBook& book, const std::vector<alarms::Silence>& silences, const std::string& kind,
@@ -96,7 +98,8 @@ base::Result<int> silence(const Options& options) {
     SB_CHECK(check_texts(options));
     const auto length = base::parse_duration(options.duration);
     if (!length || *length <= base::Duration{} || *length > std::chrono::hours(366 * 24))
-        return fail(ErrorKind::InvalidArgument, "--for: expected a time as 2h, 30m or 7d, at most 366d, found '{}'", options.duration);
+        return fail(ErrorKind::InvalidArgument, "--for: expected a time as 2h, 30m or 7d, at most 366d, found '{}'",
+                    options.duration);
     SB_TRY(const Config config, load_config(options.config_file, Secrets::Skip));
     SB_CHECK(check_alarm_name(config, options.name));
     SB_TRY(TableBook book, open_book(config));
@@ -111,7 +114,8 @@ base::Result<int> silence(const Options& options) {
     SB_TRY(auto silences, stored_silences(*book.store));
     std::erase_if(silences, [&](const auto& old) { return old.until <= now; });
     if (silences.size() >= silences_max)
-        return fail(ErrorKind::Conflict, "there are {} silences already; end some with `signalbox alarm unsilence`", silences.size());
+        return fail(ErrorKind::Conflict, "there are {} silences already; end some with `signalbox alarm unsilence`",
+                    silences.size());
     silences.push_back(added);
     SB_CHECK(save(book, silences, "alarm-silenced", added, now));
     if (options.output == "json") {
@@ -170,13 +174,15 @@ CLI::App* add(CLI::App& group, const char* name, const char* help, const std::sh
 
 void register_alarm_marks(CLI::App& alarm, int& exit_status) {
     auto options = std::make_shared<Options>();
-    auto* command = add(alarm, "ack", "Say that somebody has seen it: marks the episode that goes on now", options, acknowledge, exit_status);
+    auto* command = add(alarm, "ack", "Say that somebody has seen it: marks the episode that goes on now", options,
+                        acknowledge, exit_status);
     command->add_option("NAME", options->name, "The alarm")->required();
     command->add_option("--table", options->table, "Of this table: its full name, or the end of it")->required();
     command->add_option("--by", options->by, "Who (default: the user who runs this)");
     command->add_option("--note", options->note, "What is known or done about it");
 
-    command = add(alarm, "silence", "For a while, record its changes but do and tell nothing", options, silence, exit_status);
+    command =
+        add(alarm, "silence", "For a while, record its changes but do and tell nothing", options, silence, exit_status);
     command->add_option("NAME", options->name, "The alarm, or 'all'")->required();
     command->add_option("--table", options->table, "Only of this table");
     command->add_option("--for", options->duration, "How long: 30m, 2h, 7d")->required();

@@ -46,8 +46,8 @@ base::Result<const alarms::AlarmConfig*> find_alarm(const Config& config, const 
 }
 
 // Nobody may take it for a real one: the state's evidence says so first, and so does a field of its own.
-ports::ActionRequest request_of(const alarms::AlarmConfig& alarm, const alarms::ActionConfig& action, const Options& options,
-                                base::WallTime now) {
+ports::ActionRequest request_of(const alarms::AlarmConfig& alarm, const alarms::ActionConfig& action,
+                                const Options& options, base::WallTime now) {
     ports::ActionRequest request;
     request.id = "test_" + new_run_id();
     request.alarm = alarm.name;
@@ -55,20 +55,21 @@ ports::ActionRequest request_of(const alarms::AlarmConfig& alarm, const alarms::
     request.action = action.name;
     request.dry_run = !options.send || action.dry_run;
     const std::string text = fmt::format("TEST by signalbox alarm test: nothing is wrong with {}", options.table);
-    request.transition = {{"test", true},
-                          {"state", options.state},
-                          {"previous", options.state == "ALARM" ? "OK" : "ALARM"},
-                          {"at", base::format_time(now)},
-                          {"episode", 0},
-                          {"evidence", text},
-                          {"details", json::object{{"alarm", alarm.name}, {"kind", to_string(alarm.kind)}, {"text", text}}},
-                          {"playbook", alarm.playbook},
-                          {"links", json::array()}};
+    request.transition = {
+        {"test", true},
+        {"state", options.state},
+        {"previous", options.state == "ALARM" ? "OK" : "ALARM"},
+        {"at", base::format_time(now)},
+        {"episode", 0},
+        {"evidence", text},
+        {"details", json::object{{"alarm", alarm.name}, {"kind", to_string(alarm.kind)}, {"text", text}}},
+        {"playbook", alarm.playbook},
+        {"links", json::array()}};
     return request;
 }
 
-Tried try_action(const engine::JobActionPorts& jobs, const alarms::AlarmConfig& alarm, const alarms::ActionConfig& action, const Options& options,
-                 base::WallTime now) {
+Tried try_action(const engine::JobActionPorts& jobs, const alarms::AlarmConfig& alarm,
+                 const alarms::ActionConfig& action, const Options& options, base::WallTime now) {
     Tried tried{action.name, std::string(alarms::kind_of(action)), "failed", ""};
     const auto outcome = make_runner(action, jobs, [] { return false; })->run(request_of(alarm, action, options, now));
     if (outcome) tried.outcome = ports::to_string(outcome->verdict);
@@ -88,11 +89,13 @@ base::Result<int> test(const Options& options) {
     SB_TRY(const Config config, load_config(options.config_file, Secrets::Read));
     SB_TRY(const alarms::AlarmConfig* const alarm, find_alarm(config, options.name));
     const auto trigger = alarms::parse_action_trigger(options.state);
-    const auto actions = alarms::called_for(config.watch.actions, alarm->actions, trigger.value_or(alarms::ActionTrigger::Alarm));
+    const auto actions =
+        alarms::called_for(config.watch.actions, alarm->actions, trigger.value_or(alarms::ActionTrigger::Alarm));
     if (actions.empty()) {
         return fail(ErrorKind::NotFound, "{}: the alarm '{}' {}", config.file, alarm->name,
-                    alarm->actions.empty() ? "has no actions; add some to its key 'actions'"
-                                           : fmt::format("has no action that {} calls for; see their key 'on'", options.state));
+                    alarm->actions.empty()
+                        ? "has no actions; add some to its key 'actions'"
+                        : fmt::format("has no action that {} calls for; see their key 'on'", options.state));
     }
     // What is only said changes nothing, so that no store is made for it either.
     SB_TRY(auto database, sqlite::Database::open(options.send ? config.store : ":memory:"));
@@ -104,8 +107,13 @@ base::Result<int> test(const Options& options) {
     if (options.output == "json") {
         json::array items;
         for (const Tried& one : tried)
-            items.push_back(json::object{{"action", one.action}, {"kind", one.kind}, {"outcome", one.outcome}, {"text", one.text}});
-        print(base::pretty_json({{"alarm", alarm->name}, {"table", options.table}, {"state", options.state}, {"sent", options.send}, {"items", std::move(items)}}));
+            items.push_back(
+                json::object{{"action", one.action}, {"kind", one.kind}, {"outcome", one.outcome}, {"text", one.text}});
+        print(base::pretty_json({{"alarm", alarm->name},
+                                 {"table", options.table},
+                                 {"state", options.state},
+                                 {"sent", options.send},
+                                 {"items", std::move(items)}}));
     } else {
         print(tried_text(*alarm, tried, options));
     }
@@ -117,8 +125,10 @@ base::Result<int> test(const Options& options) {
 
 void register_alarm_test(CLI::App& alarm, int& exit_status) {
     auto options = std::make_shared<Options>();
-    auto* command = alarm.add_subcommand("test", "Try an alarm's actions with a transition that is marked as a test; says what would be done, "
-                                                 "and does it with --send");
+    auto* command = alarm.add_subcommand(
+        "test",
+        "Try an alarm's actions with a transition that is marked as a test; says what would be done, "
+        "and does it with --send");
     command->footer("Ends with 0 if every action came to its end, with 3 if one did not.");
     command->add_option("NAME", options->name, "The alarm")->required();
     command->add_option("-c,--config", options->config_file, "Configuration file")->capture_default_str();
@@ -129,7 +139,8 @@ void register_alarm_test(CLI::App& alarm, int& exit_status) {
     command->add_option("--state", options->state, "The state that the alarm is said to enter")
         ->check(CLI::IsMember({"ALARM", "OK", "INSUFFICIENT_DATA"}))
         ->capture_default_str();
-    command->add_flag("--send", options->send, "Really do it: call the webhook, run the command, start or pause the job");
+    command->add_flag("--send", options->send,
+                      "Really do it: call the webhook, run the command, start or pause the job");
     command->callback([options, &exit_status] {
         const auto done = test(*options);
         exit_status = done ? *done : report(done.error());

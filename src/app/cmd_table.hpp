@@ -28,10 +28,12 @@ struct TableOptions {
 
 // Adds the command with -c and --output; PATH|NAME is the caller's. `run` gives the exit code.
 template <typename Options>
-CLI::App* add_table_command(CLI::App& group, const char* name, const char* help, const std::shared_ptr<Options>& options,
-                            base::Result<int> (*run)(const Options&), int& exit_status) {
+CLI::App* add_table_command(CLI::App& group, const char* name, const char* help,
+                            const std::shared_ptr<Options>& options, base::Result<int> (*run)(const Options&),
+                            int& exit_status) {
     auto* command = group.add_subcommand(name, help);
-    auto* config = command->add_option("-c,--config", options->source.config_file, "Configuration file")->capture_default_str();
+    auto* config =
+        command->add_option("-c,--config", options->source.config_file, "Configuration file")->capture_default_str();
     command->add_option("--output", options->output, "Form of what is printed")
         ->check(CLI::IsMember({"table", "json"}))
         ->capture_default_str();

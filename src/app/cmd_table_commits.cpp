@@ -36,8 +36,10 @@ base::Result<int> commits(const Options& options) {
     if (options.as_json()) {
         base::json::array items;
         for (const auto& record : history.records) items.push_back(commit_json(record));
-        print(base::pretty_json(
-            {{"table", history.table}, {"items", std::move(items)}, {"more", history.more}, {"notes", notes_json(history)}}));
+        print(base::pretty_json({{"table", history.table},
+                                 {"items", std::move(items)},
+                                 {"more", history.more},
+                                 {"notes", notes_json(history)}}));
         return 0;
     }
     std::string text = history.records.empty() ? "No commit that fits\n" : commits_text(history.records);
@@ -60,11 +62,13 @@ base::Result<int> drift(const Options& options) {
                                  {"items", drift_json(history.records)},
                                  {"notes", notes_json(history)}}));
     } else if (found == 0) {
-        print(fmt::format("{}: no summary contradicts its manifests, of {} commits and events\n", history.table, looked_at) +
+        print(fmt::format("{}: no summary contradicts its manifests, of {} commits and events\n", history.table,
+                          looked_at) +
               notes_text(history));
     } else {
         print(drift_text(history.records) +
-              fmt::format("{} of {}: the summary is wrong; everything else here is computed from the manifests\n", found, looked_at) +
+              fmt::format("{} of {}: the summary is wrong; everything else here is computed from the manifests\n",
+                          found, looked_at) +
               notes_text(history));
     }
     return found == 0 ? 0 : 1;
@@ -75,7 +79,8 @@ void add_filters(CLI::App& command, Options& options) {
     command.add_option("--limit", options.filter.limit, "At most so many, the newest")
         ->check(CLI::Range(1, 100'000))
         ->capture_default_str();
-    command.add_option("--since", options.since, "Only since then: an age as 2h or 7d, or a time as 2026-01-31T08:00:00Z");
+    command.add_option("--since", options.since,
+                       "Only since then: an age as 2h or 7d, or a time as 2026-01-31T08:00:00Z");
     command.add_option("--ref", options.filter.ref, "Only of this branch, as main");
 }
 
@@ -84,17 +89,19 @@ void add_filters(CLI::App& command, Options& options) {
 void register_table_commits(CLI::App& table, int& exit_status) {
     auto options = std::make_shared<Options>();
     options->filter.limit = 50;
-    auto* command = add_table_command(table, "commits",
-                                      "What each commit did, from the manifests; also rollbacks and other events. A name: "
-                                      "what the daemon recorded. A path: what the metadata still has",
-                                      options, commits, exit_status);
+    auto* command =
+        add_table_command(table, "commits",
+                          "What each commit did, from the manifests; also rollbacks and other events. A name: "
+                          "what the daemon recorded. A path: what the metadata still has",
+                          options, commits, exit_status);
     add_filters(*command, *options);
-    command->add_option("--kind", options->filter.kind, "Only of this kind: main, branch, staged, rolled-back, rollback, schema-changed…");
+    command->add_option("--kind", options->filter.kind,
+                        "Only of this kind: main, branch, staged, rolled-back, rollback, schema-changed…");
 
     auto drifting = std::make_shared<Options>();
     drifting->filter.limit = 100'000;
-    command = add_table_command(table, "drift", "Commits whose summary their manifests contradict, field by field", drifting,
-                                drift, exit_status);
+    command = add_table_command(table, "drift", "Commits whose summary their manifests contradict, field by field",
+                                drifting, drift, exit_status);
     command->footer("Ends with 0 if no summary is wrong, with 1 if one is.");
     add_filters(*command, *drifting);
 }

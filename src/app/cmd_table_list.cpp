@@ -1,5 +1,4 @@
 #include "app/cmd_table.hpp"
-
 #include "app/job_context.hpp"
 #include "app/table_book.hpp"
 #include "app/table_history.hpp"
@@ -31,8 +30,8 @@ base::Status read_into(TableBook& book, const Config& config, const TableSource&
     loop_config.alarms.clear();
     engine::TableLoop loop(*book.store, *book.journal, std::move(loop_config));
     Progress progress;
-    SB_TRY(const auto look, loop.look(table->name, table->metadata, table->metadata_location, *table->reader, wall_clock(),
-                                      show_reading(progress, table->name)));
+    SB_TRY(const auto look, loop.look(table->name, table->metadata, table->metadata_location, *table->reader,
+                                      wall_clock(), show_reading(progress, table->name)));
     if (look.notes.empty()) return {};
     return base::fail(base::ErrorKind::CorruptData, "{}", base::join(look.notes, "; "));
 }
@@ -55,7 +54,8 @@ base::Result<Listed> from_folder(const std::string& folder, const Config& config
 base::Result<int> list(const TableOptions& options) {
     const bool folder = !options.selector.empty();
     if (folder && !is_path(options.selector))
-        return base::fail(base::ErrorKind::InvalidArgument, "{}: there is no such folder; without one, the store's tables are listed", options.selector);
+        return base::fail(base::ErrorKind::InvalidArgument,
+                          "{}: there is no such folder; without one, the store's tables are listed", options.selector);
     SB_TRY(const Config config, config_for(options.source, !folder));
     SB_TRY(Listed listed, folder ? from_folder(options.selector, config) : from_store(config));
     if (options.as_json()) {
@@ -77,10 +77,11 @@ base::Result<int> list(const TableOptions& options) {
 
 void register_table_list(CLI::App& table, int& exit_status) {
     auto options = std::make_shared<TableOptions>();
-    auto* command = add_table_command(table, "list",
-                                      "The tables that the daemon watches, as it last saw them; with a folder, the tables below "
-                                      "it, read now",
-                                      options, list, exit_status);
+    auto* command =
+        add_table_command(table, "list",
+                          "The tables that the daemon watches, as it last saw them; with a folder, the tables below "
+                          "it, read now",
+                          options, list, exit_status);
     command->add_option("PATH", options->selector, "A folder of tables, such as a warehouse; needs no daemon");
 }
 

@@ -63,12 +63,14 @@ base::Result<int> plot(const Options& options) {
     band.m = band.n = 1;
     alarms::Backtest backtest = alarms::backtest(band, observations_of(history.records, options.metric));
     std::erase_if(backtest.steps, [&](const auto& step) { return since && step.at < *since; });
-    const bool any = std::any_of(backtest.steps.begin(), backtest.steps.end(), [](const auto& step) { return step.value.has_value(); });
+    const bool any = std::any_of(backtest.steps.begin(), backtest.steps.end(),
+                                 [](const auto& step) { return step.value.has_value(); });
     if (!any) {
         return fail(ErrorKind::NotFound, "{}: {} is not known of any commit of main{}", history.table, options.metric,
                     since ? " since then" : "");
     }
-    if (!options.picture_file.empty()) SB_CHECK(write_file(options.picture_file, alarm_svg(band, backtest, history.table)));
+    if (!options.picture_file.empty())
+        SB_CHECK(write_file(options.picture_file, alarm_svg(band, backtest, history.table)));
     if (options.as_json()) {
         print(base::pretty_json(plot_json(history, options, backtest)));
     } else if (options.picture_file.empty()) {
@@ -82,11 +84,14 @@ base::Result<int> plot(const Options& options) {
 
 void register_table_plot(CLI::App& table, int& exit_status) {
     auto options = std::make_shared<Options>();
-    auto* command = add_table_command(table, "plot", "One metric over the commits of main, with the range that was expected", options,
-                                      plot, exit_status);
+    auto* command =
+        add_table_command(table, "plot", "One metric over the commits of main, with the range that was expected",
+                          options, plot, exit_status);
     command->add_option("PATH|NAME", options->selector, selector_help)->required();
-    command->add_option("--metric", options->metric, "The metric; `signalbox table metrics` names them all")->capture_default_str();
-    command->add_option("--since", options->since, "Show what came since then: an age as 2h or 7d, or a time as 2026-01-31T08:00:00Z");
+    command->add_option("--metric", options->metric, "The metric; `signalbox table metrics` names them all")
+        ->capture_default_str();
+    command->add_option("--since", options->since,
+                        "Show what came since then: an age as 2h or 7d, or a time as 2026-01-31T08:00:00Z");
     command->add_option("--k", options->k, "Half the range's width, in calibrated standard deviations")
         ->check(CLI::Range(0.1, 100.0))
         ->capture_default_str();

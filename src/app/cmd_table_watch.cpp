@@ -92,13 +92,15 @@ base::Status Follower::add(const std::string& selector, const Config& config) {
     } else {
         std::error_code ignored;
         if (fs::is_regular_file(selector, ignored))
-            return fail(ErrorKind::InvalidArgument, "{}: a metadata file never changes; give the table's folder", selector);
+            return fail(ErrorKind::InvalidArgument, "{}: a metadata file never changes; give the table's folder",
+                        selector);
         const fs::path path = fs::absolute(selector).lexically_normal();
         const fs::path plain = path.has_filename() ? path : path.parent_path();
         SB_CHECK(add_folder((plain.filename() == "metadata" ? plain.parent_path() : plain).string()));
     }
     if (tables_.size() <= tables_max) return {};
-    return fail(ErrorKind::NotSupported, "{} tables are too many to follow here; at most {}: run `signalbox serve`", tables_.size(), tables_max);
+    return fail(ErrorKind::NotSupported, "{} tables are too many to follow here; at most {}: run `signalbox serve`",
+                tables_.size(), tables_max);
 }
 
 // Tables that were made below the folder since.
@@ -128,8 +130,8 @@ void Follower::show(const engine::AlarmChange& change) {
           {"at", base::format_time(transition.at)},
           {"text", transition.text},
           {"evidence", transition.evidence}},
-         fmt::format("{} {} alarm {}: {} -> {}: {}\n", base::format_time(transition.at), change.table, change.alarm, from, to,
-                     transition.text));
+         fmt::format("{} {} alarm {}: {} -> {}: {}\n", base::format_time(transition.at), change.table, change.alarm,
+                     from, to, transition.text));
 }
 
 void Follower::show(const engine::TableLook& look) {
@@ -146,7 +148,9 @@ void Follower::show_trouble(Followed& table, const std::string& trouble) {
     if (table.trouble == trouble) return;
     table.trouble = trouble;
     const std::string text = trouble.empty() ? "can be read again" : trouble;
-    line({{"type", "trouble"}, {"table", table.source.name}, {"trouble", trouble.empty() ? json::value(nullptr) : json::value(trouble)}},
+    line({{"type", "trouble"},
+          {"table", table.source.name},
+          {"trouble", trouble.empty() ? json::value(nullptr) : json::value(trouble)}},
          fmt::format("{} {} trouble: {}\n", base::format_time(wall_clock()), table.source.name, text));
 }
 
@@ -158,8 +162,8 @@ base::Status Follower::look(Followed& table, bool first) {
         return {};
     }
     Progress progress;
-    SB_TRY(const auto look, loop_.look(table.source.name, read->metadata, read->metadata_location, *read->reader, wall_clock(),
-                                       show_reading(progress, table.source.name)));
+    SB_TRY(const auto look, loop_.look(table.source.name, read->metadata, read->metadata_location, *read->reader,
+                                       wall_clock(), show_reading(progress, table.source.name)));
     progress.clear();
     table.source.known = std::move(seen);
     SB_TRY(table.tick_at, loop_.next_tick(table.source.name, wall_clock()));
@@ -169,8 +173,9 @@ base::Status Follower::look(Followed& table, bool first) {
     }
     // What was there before is where it begins; alarms have learned from it.
     const auto* snapshot = read->metadata.current_snapshot();
-    const std::string from = snapshot == nullptr ? "nothing was committed yet"
-                                                 : fmt::format("snapshot {} of {}", snapshot->id, timestamp_text(snapshot->timestamp_ms));
+    const std::string from =
+        snapshot == nullptr ? "nothing was committed yet"
+                            : fmt::format("snapshot {} of {}", snapshot->id, timestamp_text(snapshot->timestamp_ms));
     line({{"type", "following"},
           {"table", table.source.name},
           {"snapshot_id", snapshot == nullptr ? json::value(nullptr) : json::value(snapshot->id)},
@@ -203,7 +208,8 @@ base::Status Follower::begin() {
 void Follower::take_hints(const std::vector<ports::TableHint>& hints) {
     for (const auto& hint : hints) {
         for (std::size_t i = 0; i < tables_.size(); ++i) {
-            const bool meant = tables_[i].folder_catalog == hint.catalog && (hint.table.empty() || hint.table == tables_[i].source.table);
+            const bool meant = tables_[i].folder_catalog == hint.catalog &&
+                               (hint.table.empty() || hint.table == tables_[i].source.table);
             if (meant && !hint.catalog.empty()) due_.insert(i);
         }
         for (const auto& folder : folders_) {
@@ -236,7 +242,8 @@ base::Result<int> Follower::run() {
     const auto interval = std::chrono::duration<double>(options_.interval_s);
     auto polled = std::chrono::steady_clock::now();
     while (!done()) {
-        take_hints(changes.wait(std::min<base::Duration>(wait_max, std::chrono::duration_cast<base::Duration>(interval))));
+        take_hints(
+            changes.wait(std::min<base::Duration>(wait_max, std::chrono::duration_cast<base::Duration>(interval))));
         const bool poll = std::chrono::steady_clock::now() - polled >= interval;
         if (poll) polled = std::chrono::steady_clock::now();
         SB_CHECK(look_at_due(poll));
@@ -261,13 +268,16 @@ base::Result<int> watch(const Options& options) {
 
 void register_table_watch(CLI::App& table, int& exit_status) {
     auto options = std::make_shared<Options>();
-    auto* command = add_table_command(table, "watch",
-                                      "Follow tables here: a line for each commit as it comes, with what the alarms say of it. "
-                                      "Runs no action; the daemon is `signalbox serve`",
-                                      options, watch, exit_status);
+    auto* command =
+        add_table_command(table, "watch",
+                          "Follow tables here: a line for each commit as it comes, with what the alarms say of it. "
+                          "Runs no action; the daemon is `signalbox serve`",
+                          options, watch, exit_status);
     command->footer("--output json prints one JSON object a line. Ends with 0 on SIGINT and SIGTERM.");
-    command->add_option("PATH|NAME", options->selectors, "Tables by name, tables' folders, or folders of tables")->required();
-    command->add_option("--until-commits", options->until_commits, "End after so many commits")->check(CLI::Range(1, 1'000'000));
+    command->add_option("PATH|NAME", options->selectors, "Tables by name, tables' folders, or folders of tables")
+        ->required();
+    command->add_option("--until-commits", options->until_commits, "End after so many commits")
+        ->check(CLI::Range(1, 1'000'000));
     command->add_option("--interval", options->interval_s, "Seconds between two looks where nothing tells of changes")
         ->check(CLI::Range(0.05, 3600.0))
         ->capture_default_str();

@@ -38,7 +38,8 @@ void read_metric(yaml::Reader& reader, AlarmConfig& alarm) {
     alarm.metric = reader.text("metric").value_or("");
     const bool measured = alarm.kind == AlarmKind::Band || alarm.kind == AlarmKind::Threshold;
     if (!measured && !alarm.metric.empty()) {
-        reader.fault("metric", fmt::format("an alarm of kind '{}' looks at commits, not at a metric", to_string(alarm.kind)));
+        reader.fault("metric",
+                     fmt::format("an alarm of kind '{}' looks at commits, not at a metric", to_string(alarm.kind)));
     } else if (measured && alarm.metric.empty()) {
         reader.fault("metric", "expected the metric's name, such as snapshot.added_records");
     } else if (measured) {
@@ -71,8 +72,8 @@ void read_periods(yaml::Reader& reader, AlarmConfig& alarm) {
     const auto n = reader.integer("n", 1, periods_max);
     alarm.n = static_cast<int>(n.value_or(m ? std::max<std::int64_t>(*m, alarm.n) : alarm.n));
     alarm.m = static_cast<int>(m.value_or(std::min(alarm.m, alarm.n)));
-    const auto missing = reader.word("missing", words({MissingData::Missing, MissingData::Ignore, MissingData::Breaching,
-                                                       MissingData::NotBreaching}));
+    const auto missing = reader.word("missing", words({MissingData::Missing, MissingData::Ignore,
+                                                       MissingData::Breaching, MissingData::NotBreaching}));
     if (missing) alarm.missing = alarms::parse_missing_data(*missing).value_or(alarm.missing);
     alarm.interval = reader.duration("interval", 1s, year);
     if (alarm.interval && alarm.kind != AlarmKind::Late)
@@ -124,7 +125,8 @@ engine::AlarmBinding read_alarm(yaml::Reader& reader, const std::vector<alarms::
     const std::size_t faults_before = reader.fault_count();
     alarm.name = reader.need_name("name");
     if (!reader.has("kind")) reader.fault("kind", "expected one of " + base::join(kind_words(), ", "));
-    if (const auto kind = reader.word("kind", kind_words())) alarm.kind = alarms::parse_alarm_kind(*kind).value_or(alarm.kind);
+    if (const auto kind = reader.word("kind", kind_words()))
+        alarm.kind = alarms::parse_alarm_kind(*kind).value_or(alarm.kind);
     if (const auto tables = reader.texts("tables"); reader.has("tables")) {
         binding.tables = tables;
         if (tables.empty()) reader.fault("tables", "expected at least one name or pattern, such as prod.sales.*");
@@ -150,7 +152,8 @@ engine::AlarmBinding read_alarm(yaml::Reader& reader, const std::vector<alarms::
 const std::vector<std::string>& table_metric_names() {
     static const std::vector<std::string> names = [] {
         std::vector<std::string> list;
-        for (const lake::Metric& metric : lake::compute_metrics({}, nullptr, {}, {}).metrics) list.push_back(metric.name);
+        for (const lake::Metric& metric : lake::compute_metrics({}, nullptr, {}, {}).metrics)
+            list.push_back(metric.name);
         return list;
     }();
     return names;
@@ -186,8 +189,8 @@ std::vector<engine::AlarmBinding> read_alarms(yaml::Reader& root, const std::vec
 void read_first_look(yaml::Reader& tables, engine::TableLoopConfig& config) {
     if (const auto word = tables.word("first_look", {"history", "baseline"}))
         config.first_look = *word == "baseline" ? lake::FirstLook::Baseline : lake::FirstLook::History;
-    config.partitions_max =
-        static_cast<std::size_t>(tables.integer("partitions_max", 0, 10'000).value_or(static_cast<std::int64_t>(config.partitions_max)));
+    config.partitions_max = static_cast<std::size_t>(
+        tables.integer("partitions_max", 0, 10'000).value_or(static_cast<std::int64_t>(config.partitions_max)));
 }
 
 }  // namespace signalbox::app

@@ -10,8 +10,8 @@
 
 namespace signalbox::app {
 
-// Reads the root's key `alarms`; faults are collected by the reader. Without the key every table gets the default alarms;
-// an empty list is none. `actions`: those that an alarm may name.
+// Reads the root's key `alarms`; faults are collected by the reader. Without the key every table gets the default
+// alarms; an empty list is none. `actions`: those that an alarm may name.
 std::vector<engine::AlarmBinding> read_alarms(yaml::Reader& root, const std::vector<alarms::ActionConfig>& actions);
 
 // `first_look` and `partitions_max` of the mapping that says how tables are watched; the caller finishes the reader.

@@ -24,7 +24,8 @@ base::Result<TableBook> open(std::shared_ptr<sqlite::Database> database) {
 }
 
 std::string shown(const std::vector<std::string>& names) {
-    std::vector<std::string> first(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(std::min(names.size(), names_shown_max)));
+    std::vector<std::string> first(
+        names.begin(), names.begin() + static_cast<std::ptrdiff_t>(std::min(names.size(), names_shown_max)));
     std::string text = base::join(first, ", ");
     if (names.size() > first.size()) text += fmt::format(" and {} more", names.size() - first.size());
     return text;
@@ -51,7 +52,8 @@ base::Result<StoredAlarm> decode(const engine::TableLoopConfig& config, const po
         }
         // Configured otherwise now than when it was stored: the daemon begins it anew at the next commit.
     }
-    stored.memory.state = alarms::parse_alarm_state(text_of(record.memory, "state")).value_or(alarms::AlarmState::InsufficientData);
+    stored.memory.state =
+        alarms::parse_alarm_state(text_of(record.memory, "state")).value_or(alarms::AlarmState::InsufficientData);
     stored.memory.text = text_of(record.memory, "text");
     return stored;
 }
@@ -61,10 +63,11 @@ base::Result<StoredAlarm> decode(const engine::TableLoopConfig& config, const po
 base::Result<TableBook> open_book(const Config& config) {
     std::error_code ignored;
     if (!std::filesystem::exists(config.store, ignored)) {
-        return fail(ErrorKind::NotFound,
-                    "{}: there is no store yet, so nothing is known of tables; start `signalbox serve -c {}`, or give the "
-                    "path of a table",
-                    config.store, config.file);
+        return fail(
+            ErrorKind::NotFound,
+            "{}: there is no store yet, so nothing is known of tables; start `signalbox serve -c {}`, or give the "
+            "path of a table",
+            config.store, config.file);
     }
     SB_TRY(auto database, sqlite::Database::open(config.store));
     return open(std::move(database));
@@ -82,8 +85,7 @@ base::Result<std::string> pick_table(const std::vector<std::string>& names, cons
         if (candidate.ends_with("." + name)) found.push_back(candidate);
     }
     if (found.size() == 1) return found.front();
-    if (found.size() > 1)
-        return fail(ErrorKind::Conflict, "'{}' may be {}: give more of its name", name, shown(found));
+    if (found.size() > 1) return fail(ErrorKind::Conflict, "'{}' may be {}: give more of its name", name, shown(found));
     const auto near = base::nearest(name, names);
     return fail(ErrorKind::NotFound, "there is no table '{}'; {}", name,
                 near            ? "did you mean " + *near + "?"
@@ -98,7 +100,8 @@ base::Result<ports::TableRecord> find_table(ports::LakeStore& store, const std::
     std::vector<std::string> names;
     for (const auto& record : records) names.push_back(record.name);
     SB_TRY(const std::string picked, pick_table(names, name));
-    const auto found = std::find_if(records.begin(), records.end(), [&](const auto& record) { return record.name == picked; });
+    const auto found =
+        std::find_if(records.begin(), records.end(), [&](const auto& record) { return record.name == picked; });
     return std::move(*found);
 }
 
@@ -119,7 +122,8 @@ base::Result<std::vector<StoredAlarm>> stored_alarms(ports::LakeStore& store, co
     for (const std::string& name : tables) {
         for (const auto& binding : config.alarms) {
             const auto* alarm = config_of(config, binding.config.name, name);
-            if (alarm != nullptr) found.emplace(std::pair(name, alarm->name), StoredAlarm{alarm->name, name, alarm, {}});
+            if (alarm != nullptr)
+                found.emplace(std::pair(name, alarm->name), StoredAlarm{alarm->name, name, alarm, {}});
         }
     }
     std::vector<StoredAlarm> list;
@@ -149,8 +153,8 @@ base::Result<StoredAlarm> acknowledge_once(ports::LakeStore& store, const engine
     const auto found = std::find_if(stored.begin(), stored.end(), [&](const auto& one) { return one.alarm == alarm; });
     if (found == stored.end() || found->config == nullptr) {
         return base::fail(base::ErrorKind::NotFound,
-                          "{} has no alarm '{}' that is configured; `signalbox alarm list --table {}` names them", record.name,
-                          alarm, record.name);
+                          "{} has no alarm '{}' that is configured; `signalbox alarm list --table {}` names them",
+                          record.name, alarm, record.name);
     }
     if (auto status = alarms::acknowledge(*found->config, found->memory, mark.by, mark.at, mark.note); !status) {
         // Not the store's kind of conflict, which is worth another try.
@@ -159,11 +163,10 @@ base::Result<StoredAlarm> acknowledge_once(ports::LakeStore& store, const engine
     ports::TableChange change;
     change.at = mark.at;
     change.alarms.push_back({found->alarm, record.name, alarms::encode(found->memory)});
-    change.entries.push_back({0, mark.at, "alarm-acknowledged", record.name, 0, "",
-                              base::json::object{{"alarm", found->alarm},
-                                                 {"episode", found->memory.episode},
-                                                 {"by", mark.by},
-                                                 {"note", mark.note}}});
+    change.entries.push_back(
+        {0, mark.at, "alarm-acknowledged", record.name, 0, "",
+         base::json::object{
+             {"alarm", found->alarm}, {"episode", found->memory.episode}, {"by", mark.by}, {"note", mark.note}}});
     SB_CHECK(store.save(record, change));
     return std::move(*found);
 }

@@ -36,7 +36,8 @@ base::Result<TableHistory> work_out(const std::string& path, const Config& confi
 
 }  // namespace
 
-base::Result<TableHistory> read_history(const std::string& selector, const Config& config, const HistoryFilter& filter) {
+base::Result<TableHistory> read_history(const std::string& selector, const Config& config,
+                                        const HistoryFilter& filter) {
     TableHistory history;
     TableBook book;
     if (is_path(selector)) {
@@ -55,7 +56,9 @@ base::Result<TableHistory> read_history(const std::string& selector, const Confi
     SB_TRY(history.records, book.store->commits(query));
     std::erase_if(history.records, [&](const auto& record) { return !fits(record, filter); });
     history.more = history.records.size() > filter.limit;
-    if (history.more) history.records.erase(history.records.begin() + static_cast<std::ptrdiff_t>(filter.limit), history.records.end());
+    if (history.more)
+        history.records.erase(history.records.begin() + static_cast<std::ptrdiff_t>(filter.limit),
+                              history.records.end());
     std::reverse(history.records.begin(), history.records.end());
     return history;
 }
@@ -64,7 +67,8 @@ base::Result<base::WallTime> parse_since(const std::string& text, base::WallTime
     if (const auto age = base::parse_duration(text)) return now - *age;
     const std::string full = text.size() == 10 ? text + "T00:00:00Z" : text;
     if (const auto time = base::parse_time(full)) return *time;
-    return fail(ErrorKind::InvalidArgument, "--since: expected an age as 2h or 7d, or a time as 2026-01-31T08:00:00Z, found '{}'", text);
+    return fail(ErrorKind::InvalidArgument,
+                "--since: expected an age as 2h or 7d, or a time as 2026-01-31T08:00:00Z, found '{}'", text);
 }
 
 }  // namespace signalbox::app

@@ -10,10 +10,10 @@
 namespace signalbox::app {
 
 struct HistoryFilter {
-    std::size_t limit = 100'000;                // the newest of those that fit
-    std::optional<base::WallTime> since{};      // by the commit's own time
-    std::string ref{};                          // empty: all
-    std::string kind{};                         // empty: all
+    std::size_t limit = 100'000;            // the newest of those that fit
+    std::optional<base::WallTime> since{};  // by the commit's own time
+    std::string ref{};                      // empty: all
+    std::string kind{};                     // empty: all
 };
 
 struct TableHistory {

@@ -90,8 +90,8 @@ json::object table_json(const ports::TableRecord& table) {
 }
 
 std::string tables_text(const std::vector<ports::TableRecord>& tables, base::WallTime now) {
-    base::TableText text({"TABLE", "LAST COMMIT", "OPERATION", "RECORDS", "FILES", "SMALL FILES", "DELETED", "DRIFT", "IN ALARM",
-                          "TROUBLE"});
+    base::TableText text({"TABLE", "LAST COMMIT", "OPERATION", "RECORDS", "FILES", "SMALL FILES", "DELETED", "DRIFT",
+                          "IN ALARM", "TROUBLE"});
     for (const ports::TableRecord& table : tables) {
         const json::object& last = object_of(table.data, "last_commit");
         const json::object& metrics = object_of(table.data, "metrics");
@@ -104,9 +104,11 @@ std::string tables_text(const std::vector<ports::TableRecord>& tables, base::Wal
         text.row({table.name,
                   in_calendar ? age_text(base::WallTime(std::chrono::milliseconds(*at_ms)), now) + " ago" : "none",
                   operation.empty() ? "-" : operation, metric_count(table.data, "snapshot.total_records"),
-                  metric_count(table.data, "snapshot.total_data_files"), share_text(number_of(metrics, "files.small_file_share")),
-                  share_text(number_of(metrics, "deletes.record_ratio")), count_text(integer_of(table.data, "drift_commits")),
-                  alarms.empty() ? "-" : base::join(alarms, ", "), text_of(table.data, "trouble")});
+                  metric_count(table.data, "snapshot.total_data_files"),
+                  share_text(number_of(metrics, "files.small_file_share")),
+                  share_text(number_of(metrics, "deletes.record_ratio")),
+                  count_text(integer_of(table.data, "drift_commits")), alarms.empty() ? "-" : base::join(alarms, ", "),
+                  text_of(table.data, "trouble")});
     }
     return text.render();
 }
@@ -130,8 +132,8 @@ json::object commit_json(const ports::CommitRecord& record) {
 }
 
 std::string commits_text(const std::vector<ports::CommitRecord>& records) {
-    base::TableText text({"TIME", "SNAPSHOT", "KIND", "OPERATION", "RECORDS", "FILES", "DELETE FILES", "TOTAL RECORDS", "BY",
-                          "REMARK"});
+    base::TableText text(
+        {"TIME", "SNAPSHOT", "KIND", "OPERATION", "RECORDS", "FILES", "DELETE FILES", "TOTAL RECORDS", "BY", "REMARK"});
     for (const ports::CommitRecord& record : records) {
         if (!is_commit(record)) {
             text.row({time_of(record), record.snapshot_id == 0 ? "" : fmt::format("{}", record.snapshot_id),
@@ -151,12 +153,14 @@ std::string commits_text(const std::vector<ports::CommitRecord>& records) {
 std::string commit_line(const ports::CommitRecord& record) {
     const std::string what = remark(record);
     if (!is_commit(record))
-        return fmt::format("{} {} {}{}\n", time_of(record), record.table, kind_text(record), what.empty() ? "" : ": " + what);
+        return fmt::format("{} {} {}{}\n", time_of(record), record.table, kind_text(record),
+                           what.empty() ? "" : ": " + what);
     const json::object& change = object_of(record.data, "change");
     const auto latency_ms = number_of(record.data, "latency_ms");
-    std::string line = fmt::format("{} {} {} {}: records {}, files {}", time_of(record), record.table, kind_text(record),
-                                   text_of(record.data, "operation"), change_text(change, "added_records", "deleted_records"),
-                                   change_text(change, "added_data_files", "deleted_data_files"));
+    std::string line =
+        fmt::format("{} {} {} {}: records {}, files {}", time_of(record), record.table, kind_text(record),
+                    text_of(record.data, "operation"), change_text(change, "added_records", "deleted_records"),
+                    change_text(change, "added_data_files", "deleted_data_files"));
     if (const auto deletes = change_text(change, "added_delete_files", "removed_delete_files"); deletes != "0")
         line += ", delete files " + deletes;
     if (latency_ms) line += fmt::format(" ({:.0f} ms after the commit)", *latency_ms);

@@ -51,7 +51,8 @@ alarms::CommitFact fact_of(const ports::CommitRecord& record, base::WallTime at)
     fact.added_bytes = number_of(change, "added_data_size");
     fact.deleted_records = number_of(change, "deleted_records");
     fact.deleted_files = number_of(change, "deleted_data_files");
-    fact.records_before = before(number_of(metrics, "snapshot.total_records"), fact.added_records, fact.deleted_records);
+    fact.records_before =
+        before(number_of(metrics, "snapshot.total_records"), fact.added_records, fact.deleted_records);
     fact.files_before = before(number_of(metrics, "snapshot.total_data_files"), number_of(change, "added_data_files"),
                                fact.deleted_files);
     return fact;
@@ -79,7 +80,8 @@ std::optional<base::WallTime> parse_csv_time(std::string_view text) {
     if (const auto seconds = base::parse_double(text)) {
         constexpr double limit = 253'402'300'799.0;  // the end of year 9999
         if (!(*seconds >= 0 && *seconds <= limit)) return std::nullopt;
-        return base::WallTime(std::chrono::nanoseconds(static_cast<std::int64_t>(std::llround(*seconds * 1000)) * 1'000'000));
+        return base::WallTime(
+            std::chrono::nanoseconds(static_cast<std::int64_t>(std::llround(*seconds * 1000)) * 1'000'000));
     }
     std::string full(text);
     if (full.size() > 10 && full[10] == ' ') full[10] = 'T';
@@ -101,7 +103,8 @@ std::optional<alarms::Point> parse_csv_line(std::string_view line) {
 
 }  // namespace
 
-std::vector<alarms::Observation> observations_of(const std::vector<ports::CommitRecord>& records, const std::string& metric) {
+std::vector<alarms::Observation> observations_of(const std::vector<ports::CommitRecord>& records,
+                                                 const std::string& metric) {
     std::vector<alarms::Observation> observations;
     for (const auto& record : records) {
         const auto at = wall_time(record.timestamp_ms);
@@ -131,13 +134,16 @@ base::Result<std::vector<alarms::Point>> parse_csv(const std::string& text, cons
         const auto point = parse_csv_line(line);
         if (!point && number == 1) continue;
         if (!point) {
-            return fail(ErrorKind::InvalidArgument, "{}:{}: expected timestamp,value or timestamp,value,operation; found '{}'",
-                        file, number, line.substr(0, 80));
+            return fail(ErrorKind::InvalidArgument,
+                        "{}:{}: expected timestamp,value or timestamp,value,operation; found '{}'", file, number,
+                        line.substr(0, 80));
         }
-        if (points.size() >= points_max) return fail(ErrorKind::NotSupported, "{}: more than {} points", file, points_max);
+        if (points.size() >= points_max)
+            return fail(ErrorKind::NotSupported, "{}: more than {} points", file, points_max);
         points.push_back(*point);
     }
-    if (points.empty()) return fail(ErrorKind::InvalidArgument, "{}: there is no point in it; expected lines of timestamp,value", file);
+    if (points.empty())
+        return fail(ErrorKind::InvalidArgument, "{}: there is no point in it; expected lines of timestamp,value", file);
     std::stable_sort(points.begin(), points.end(), [](const auto& a, const auto& b) { return a.at < b.at; });
     return points;
 }

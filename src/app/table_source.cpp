@@ -73,7 +73,8 @@ base::Result<ReadTable> read_selected(const std::string& selector, const Config&
     SB_TRY(const TableSource source, named_source(config, selector));
     ports::TableVersion seen;
     SB_TRY(auto table, read_source(source, seen));
-    if (!table) return fail(ErrorKind::Internal, "{}: the catalog calls a table unchanged that was never read", source.name);
+    if (!table)
+        return fail(ErrorKind::Internal, "{}: the catalog calls a table unchanged that was never read", source.name);
     return std::move(*table);
 }
 
@@ -86,15 +87,17 @@ base::Result<std::vector<TableSource>> sources_below(const std::string& folder, 
     std::vector<TableSource> sources;
     for (const auto& table : listing.tables) sources.push_back({table.name, catalog, table.name});
     if (!sources.empty()) return sources;
-    return fail(ErrorKind::NotFound,
-                "{}: there is no Iceberg table here or below; expected a table's folder, which holds metadata/, or a folder "
-                "of tables",
-                folder);
+    return fail(
+        ErrorKind::NotFound,
+        "{}: there is no Iceberg table here or below; expected a table's folder, which holds metadata/, or a folder "
+        "of tables",
+        folder);
 }
 
 base::Result<TableSource> named_source(const Config& config, const std::string& name) {
     if (config.catalogs.empty()) {
-        return fail(ErrorKind::NotFound, "{}: there is no catalog to find the table '{}' in; add 'catalogs', or give the path of a table",
+        return fail(ErrorKind::NotFound,
+                    "{}: there is no catalog to find the table '{}' in; add 'catalogs', or give the path of a table",
                     config.file, name);
     }
     std::vector<TableSource> sources;
@@ -115,7 +118,9 @@ base::Result<TableSource> named_source(const Config& config, const std::string& 
         for (const auto& fault : listing->faults) faults += "; " + fault;
     }
     const auto picked = pick_table(names, name);
-    if (!picked) return fail(faults.empty() ? picked.error().kind : ErrorKind::Unavailable, "{}{}", picked.error().text(), faults);
+    if (!picked)
+        return fail(faults.empty() ? picked.error().kind : ErrorKind::Unavailable, "{}{}", picked.error().text(),
+                    faults);
     for (TableSource& source : sources)
         if (source.name == *picked) return std::move(source);
     return fail(ErrorKind::Internal, "{} was listed and is gone", *picked);
@@ -124,7 +129,8 @@ base::Result<TableSource> named_source(const Config& config, const std::string& 
 std::function<void(const ports::ReadProgress&)> show_reading(Progress& progress, const std::string& table) {
     return [&progress, table](const ports::ReadProgress& read) {
         if (!progress.due()) return;
-        progress.show(fmt::format("{}: {} of {} manifests, {}", table, read.done, read.total, size_text(static_cast<double>(read.bytes))));
+        progress.show(fmt::format("{}: {} of {} manifests, {}", table, read.done, read.total,
+                                  size_text(static_cast<double>(read.bytes))));
     };
 }
 

@@ -38,7 +38,7 @@ struct ReadTable {
 struct TableSource {
     std::string name;
     std::shared_ptr<ports::TableCatalog> catalog;
-    std::string table;           // in the catalog
+    std::string table;            // in the catalog
     ports::TableVersion known{};  // what was read last
 };
 

@@ -47,7 +47,8 @@ class Client {
     Client(Client&&) noexcept;
     Client& operator=(Client&&) noexcept;
 
-    // As request() below, and InvalidArgument for a header with a line break. A header of the name Authorization stands in place of the token.
+    // As request() below, and InvalidArgument for a header with a line break. A header of the name Authorization stands
+    // in place of the token.
     base::Result<Reply> ask(const Question& question, base::Duration timeout) const;
     // target begins with '/'. Errors: Unavailable (nobody listens), Timeout (nothing was sent), UnknownOutcome (sent,
     // but no whole answer within `timeout`). Any HTTP status is a Reply, not an error. Bodies over 64 MiB are an error.
