@@ -2,12 +2,11 @@
 // beside models of published rules; JSON on stdout. `alarms_bench nab FOLDER OUT`: the scores of our band over each
 // series of the Numenta Anomaly Benchmark, for bench/nab.py.
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <fmt/format.h>
 #include <fstream>
 #include <map>
 #include <string>
@@ -40,7 +39,8 @@ class OurAlarm {
         note(alarms::step(config_, memory_, fact, now_), rewrite, raised);
         if (!fact.added_records) return;
         const alarms::Point point{fact.commit.at, *fact.added_records, fact.kind};
-        note(alarms::step(config_, memory_, alarms::MetricPoint{"snapshot.added_records", point, fact.commit}, now_), rewrite, raised);
+        note(alarms::step(config_, memory_, alarms::MetricPoint{"snapshot.added_records", point, fact.commit}, now_),
+             rewrite, raised);
     }
 
     void tick_until(WallTime until, std::vector<Raised>& raised) {
@@ -88,7 +88,8 @@ struct Tally {
             const bool hit = std::any_of(raised.begin(), raised.end(), [&fault](const Raised& alarm) {
                 return fault.from <= alarm.at && alarm.at <= fault.until && !alarm.on_compaction;
             });
-            auto& [of_found, of_all] = by_kind[fmt::format("{} {}", to_string(fault.kind), to_string(table.personality))];
+            auto& [of_found, of_all] =
+                by_kind[fmt::format("{} {}", to_string(fault.kind), to_string(table.personality))];
             ++of_all;
             of_found += hit ? 1 : 0;
             ++faults;
@@ -111,9 +112,14 @@ struct Tally {
         for (const auto& [kind, counts] : by_kind) kinds[kind] = json::array{counts.first, counts.second};
         json::object alarms;
         for (const auto& [alarm, count] : false_by) alarms[alarm] = count;
-        return {{"name", name},           {"tables", tables},       {"faults", faults},
-                {"found", found},         {"false", raised_false},  {"on_compaction", on_compaction},
-                {"by_kind", std::move(kinds)}, {"false_by", std::move(alarms)}};
+        return {{"name", name},
+                {"tables", tables},
+                {"faults", faults},
+                {"found", found},
+                {"false", raised_false},
+                {"on_compaction", on_compaction},
+                {"by_kind", std::move(kinds)},
+                {"false_by", std::move(alarms)}};
     }
 };
 
@@ -134,10 +140,11 @@ int run_faults(std::uint64_t seed, int tables) {
     }
     json::array list{ours.to_json("signalbox")};
     for (std::size_t j = 0; j < peers.size(); ++j) list.push_back(peers[j].to_json(peer_rules()[j].name));
-    fmt::print("{}\n", base::pretty_json(json::object{{"seed", seed},
-                                                      {"commits", commits},
-                                                      {"us_per_commit", spent.count() / 1e3 / static_cast<double>(commits)},
-                                                      {"detectors", std::move(list)}}));
+    fmt::print("{}\n", base::pretty_json(json::object{
+                           {"seed", seed},
+                           {"commits", commits},
+                           {"us_per_commit", static_cast<double>(spent.count()) / 1e3 / static_cast<double>(commits)},
+                           {"detectors", std::move(list)}}));
     return 0;
 }
 
@@ -174,7 +181,8 @@ int run_nab(const std::filesystem::path& folder, const std::filesystem::path& ou
     const std::filesystem::path data = folder / "data";
     for (const auto& entry : std::filesystem::recursive_directory_iterator(data)) {
         if (entry.path().extension() != ".csv") continue;
-        if (const int code = run_series(entry.path(), out / std::filesystem::relative(entry.path(), data)); code != 0) return code;
+        if (const int code = run_series(entry.path(), out / std::filesystem::relative(entry.path(), data)); code != 0)
+            return code;
     }
     return 0;
 }
@@ -188,7 +196,8 @@ int main(int argc, char** argv) {
     if (words.size() == 3 && words[0] == "faults") {
         const auto seed = base::parse_uint(words[1]);
         const auto tables = base::parse_int(words[2]);
-        if (seed && tables && *tables > 0 && *tables <= 100'000) return bench::run_faults(*seed, static_cast<int>(*tables));
+        if (seed && tables && *tables > 0 && *tables <= 100'000)
+            return bench::run_faults(*seed, static_cast<int>(*tables));
     }
     if (words.size() == 3 && words[0] == "nab") return bench::run_nab(words[1], words[2]);
     fmt::print(stderr, "usage: alarms_bench faults SEED TABLES | alarms_bench nab FOLDER OUT\n");

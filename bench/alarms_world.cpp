@@ -33,18 +33,18 @@ Duration of_seconds(double value) { return Duration(static_cast<std::int64_t>(va
 // The habits of one table.
 struct Habits {
     Personality personality;
-    double rows;         // of a usual commit
+    double rows;  // of a usual commit
     double row_bytes;
-    double noise;        // standard deviation of the logarithm
-    double day_swing;    // how much the hour of day matters
+    double noise;      // standard deviation of the logarithm
+    double day_swing;  // how much the hour of day matters
     double peak_hour;
-    double weekend;      // factor
-    double growth;       // per day
-    double minute;       // of the hour (hourly), of the day (daily)
+    double weekend;  // factor
+    double growth;   // per day
+    double minute;   // of the hour (hourly), of the day (daily)
     double jitter_s;
-    double live_rows;    // at the beginning
-    double delete_share; // of the commits that delete a little
-    Duration interval;   // usual
+    double live_rows;     // at the beginning
+    double delete_share;  // of the commits that delete a little
+    Duration interval;    // usual
     Duration compaction_every;
 };
 
@@ -63,7 +63,8 @@ Habits make_habits(Prng& prng, Personality personality) {
     habits.compaction_every = prng.chance(0.5) ? hours(24) : hours(6);
     habits.delete_share = prng.chance(0.4) ? uniform(prng, 0.02, 0.5) : 0;
     switch (personality) {
-        case Personality::Hourly: break;
+        case Personality::Hourly:
+            break;
         case Personality::Daily:
             habits.interval = hours(24);
             habits.minute = uniform(prng, 0, 24 * 60);
@@ -75,13 +76,17 @@ Habits make_habits(Prng& prng, Personality personality) {
             habits.jitter_s = uniform(prng, 2, 30);
             habits.noise = uniform(prng, 0.1, 0.35);
             break;
-        case Personality::Weekdays: habits.weekend = 0; break;
+        case Personality::Weekdays:
+            habits.weekend = 0;
+            break;
         case Personality::Bursty:
             habits.interval = minutes(static_cast<int>(uniform(prng, 10, 40)));
             habits.noise = uniform(prng, 0.5, 0.9);
             habits.day_swing = uniform(prng, 0.1, 0.5);
             break;
-        case Personality::Trending: habits.growth = uniform(prng, -0.015, 0.03); break;
+        case Personality::Trending:
+            habits.growth = uniform(prng, -0.015, 0.03);
+            break;
     }
     habits.live_rows = habits.rows * uniform(prng, 500, 5000);
     return habits;
@@ -147,12 +152,18 @@ class Faulty {
             return std::nullopt;
         const auto index = static_cast<std::size_t>(first - loads_.begin());
         switch (kind) {
-            case FaultKind::Stop: return stop(index);
-            case FaultKind::Drop: return drop(index);
-            case FaultKind::Spike: return spike(index);
-            case FaultKind::Duplicate: return duplicate(index);
-            case FaultKind::Late: return late(index);
-            case FaultKind::DeletionStorm: return storm(index);
+            case FaultKind::Stop:
+                return stop(index);
+            case FaultKind::Drop:
+                return drop(index);
+            case FaultKind::Spike:
+                return spike(index);
+            case FaultKind::Duplicate:
+                return duplicate(index);
+            case FaultKind::Late:
+                return late(index);
+            case FaultKind::DeletionStorm:
+                return storm(index);
         }
         return std::nullopt;
     }
@@ -179,8 +190,8 @@ class Faulty {
     }
 
     Fault drop(std::size_t index) {
-        const std::size_t count = std::min<std::size_t>(
-            daily() ? 2 + prng_.below(2) : silent_loads(), loads_.size() - index - 2);
+        const std::size_t count =
+            std::min<std::size_t>(daily() ? 2 + prng_.below(2) : silent_loads(), loads_.size() - index - 2);
         const double factor = std::min(uniform(prng_, 0, 0.2), std::exp(-4.5 * habits_.noise));
         for (std::size_t i = index; i < index + count; ++i) {
             loads_[i].rows = std::floor(loads_[i].rows * factor);

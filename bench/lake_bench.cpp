@@ -13,8 +13,10 @@
 
 #include "adapters/iceberg/local_table.hpp"
 #include "adapters/iceberg/manifest_reader.hpp"
+#include "adapters/iceberg/table_reader.hpp"
 #include "base/json.hpp"
 #include "base/text.hpp"
+#include "engine/table_snapshot.hpp"
 #include "lake_table.hpp"
 #include "wire/avro/container.hpp"
 
@@ -92,12 +94,16 @@ std::uint64_t inflate_all(const Loaded& loaded) {
     return total;
 }
 
-// The whole way: metadata, list, every manifest, totals. Gives the live data files.
+// The whole way, as `signalbox table metrics` goes it: metadata, both lists, every manifest, the table's state. Gives the
+// live data files.
 std::int64_t read_all(const std::string& folder) {
     const iceberg::LocalTable table = open(folder);
-    const auto totals = iceberg::read_snapshot(table, *table.metadata.current_snapshot());
-    if (!totals) stop(totals.error().text());
-    return totals->data().files;
+    iceberg::LocalFiles files(table);
+    iceberg::TableReader reader(files);
+    const auto reading = engine::read_snapshot(reader, table.metadata, *table.metadata.current_snapshot(), {});
+    if (!reading) stop(reading.error().text());
+    if (reading->change.truth != lake::Truth::Difference) stop("the change is not known by the difference");
+    return reading->state.live()[0].files;
 }
 
 template <typename Work>

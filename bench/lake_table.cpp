@@ -198,6 +198,7 @@ constexpr const char* spec_fields =
 // One manifest: its place in the table, and what it came to.
 struct Manifest {
     std::int64_t index = 0;
+    bool added = false;  // its files are those of the last commit; all others are there since an earlier one
     std::int64_t entries = 0;
     std::string path;
     std::int64_t length = 0;
@@ -232,7 +233,8 @@ class TableMaker {
         }
         made_.files = options_.files;
         made_.manifests = static_cast<std::int64_t>(manifests_.size());
-        write_list();
+        if (manifests_.size() > 1) write_list(false);
+        write_list(true);
         write_metadata();
         return made_;
     }
@@ -255,6 +257,7 @@ class TableMaker {
             manifest.entries = std::min(left, each);
             manifests_.push_back(manifest);
         }
+        manifests_.back().added = true;
     }
 
     void write_manifest(Manifest& manifest) const {
@@ -323,10 +326,11 @@ class TableMaker {
         const auto size = records * (options_.columns * 3 + static_cast<std::int64_t>(prng.below(50)));
         manifest.records += records;
         manifest.size_bytes += size;
-        put_long(out, 0);  // existing
-        put_optional_long(out, first_snapshot_id + task.commit * 7'919'000'003);
-        put_optional_long(out, task.commit + 1);
-        put_optional_long(out, task.commit + 1);
+        put_long(out, manifest.added ? 1 : 0);  // the status
+        put_optional_long(out, manifest.added ? snapshot_id() : snapshot_of(task.commit));
+        for (int i = 0; i < 2; ++i) {  // sequence numbers, which added files inherit
+            manifest.added ? put_long(out, 0) : put_optional_long(out, task.commit + 1);
+        }
         put_long(out, 0);  // data
         put_text(out, fmt::format("{}{}{:04}.parquet", task.folder, task.stem, task.files_left));
         put_text(out, "PARQUET");
@@ -386,57 +390,82 @@ class TableMaker {
         }
     }
 
-    void write_list() {
+    // The manifests of a snapshot: all, or those that were there before the last commit.
+    void write_list(bool last) const {
         base::Prng prng(options_.seed);
-        ContainerWriter writer({{"snapshot-id", fmt::format("{}", snapshot_id())},
-                                {"sequence-number", "51"},
+        ContainerWriter writer({{"snapshot-id", fmt::format("{}", last ? snapshot_id() : parent_id())},
+                                {"sequence-number", last ? "51" : "50"},
                                 {"format-version", "2"},
                                 {"avro.schema", list_schema()},
                                 {"avro.codec", "deflate"}},
                                prng);
         for (const Manifest& manifest : manifests_) {
+            if (manifest.added && !last) continue;
             std::string& out = writer.row();
             put_text(out, "file://" + manifest.path);
             put_long(out, manifest.length);
             put_long(out, 0);
             put_long(out, 0);
-            put_long(out, 51);
-            put_long(out, 1);
-            put_long(out, snapshot_id());
-            put_long(out, 0);  // files: added, existing, deleted; rows likewise
-            put_long(out, manifest.entries);
-            put_long(out, 0);
-            put_long(out, 0);
-            put_long(out, manifest.records);
-            put_long(out, 0);
+            put_long(out, manifest.added ? 51 : 50);
+            put_long(out, manifest.added ? 51 : 1);
+            put_long(out, manifest.added ? snapshot_id() : parent_id());
+            for (const std::int64_t count : {manifest.entries, manifest.records}) {
+                put_long(out, manifest.added ? count : 0);
+                put_long(out, manifest.added ? 0 : count);
+                put_long(out, 0);
+            }
             put_long(out, 0);  // no partition summaries
             put_long(out, 0);  // no key metadata
             writer.end_row();
         }
-        save(list_file(), writer.finish());
+        save(list_file(last), writer.finish());
+    }
+
+    std::string snapshot_json(bool last) const {
+        std::int64_t files = made_.files;
+        std::int64_t records = made_.records;
+        std::int64_t bytes = made_.size_bytes;
+        const Manifest& added = manifests_.back();
+        if (!last) {
+            files -= added.entries;
+            records -= added.records;
+            bytes -= added.size_bytes;
+        }
+        const std::string parent = last && manifests_.size() > 1 ? fmt::format(R"("parent-snapshot-id":{},)", parent_id()) : "";
+        const std::string change = !last ? ""
+                                         : fmt::format(R"("added-data-files":"{}","added-records":"{}","added-files-size":"{}",)",
+                                                       added.entries, added.records, added.size_bytes);
+        return fmt::format(R"({{"sequence-number":{},"snapshot-id":{},{}"timestamp-ms":{},"schema-id":0,)"
+                           R"("summary":{{"operation":"{}",{}"total-data-files":"{}","total-records":"{}",)"
+                           R"("total-files-size":"{}","total-delete-files":"0","total-position-deletes":"0",)"
+                           R"("total-equality-deletes":"0"}},"manifest-list":"file://{}"}})",
+                           last ? 51 : 50, last ? snapshot_id() : parent_id(), parent, first_ms + (last ? 60'000 : 0),
+                           last ? "append" : "replace", change, files, records, bytes, list_file(last));
     }
 
     void write_metadata() {
-        const std::string location = "file://" + options_.folder;
+        std::string snapshots = snapshot_json(true);
+        if (manifests_.size() > 1) snapshots = snapshot_json(false) + "," + snapshots;
         const std::string text = fmt::format(
-            R"({{"format-version":2,"table-uuid":"9c12d441-03fe-4693-9a96-a0705ddf69c1","location":"{0}",)"
+            R"({{"format-version":2,"table-uuid":"9c12d441-03fe-4693-9a96-a0705ddf69c1","location":"file://{0}",)"
             R"("last-sequence-number":51,"last-updated-ms":{1},"last-column-id":{2},"current-schema-id":0,"schemas":[{3}],)"
             R"("default-spec-id":0,"partition-specs":[{{"spec-id":0,"fields":{4}}}],"last-partition-id":1001,)"
             R"("default-sort-order-id":0,"sort-orders":[{{"order-id":0,"fields":[]}}],"properties":{{}},)"
             R"("current-snapshot-id":{5},"refs":{{"main":{{"snapshot-id":{5},"type":"branch"}}}},)"
-            R"("snapshots":[{{"sequence-number":51,"snapshot-id":{5},"timestamp-ms":{1},"schema-id":0,)"
-            R"("summary":{{"operation":"replace","total-data-files":"{6}","total-records":"{7}","total-files-size":"{8}",)"
-            R"("total-delete-files":"0","total-position-deletes":"0","total-equality-deletes":"0"}},)"
-            R"("manifest-list":"file://{9}"}}],"snapshot-log":[{{"snapshot-id":{5},"timestamp-ms":{1}}}],"metadata-log":[]}})",
-            location, first_ms, options_.columns, table_schema(options_.columns), spec_fields, snapshot_id(), made_.files,
-            made_.records, made_.size_bytes, list_file());
+            R"("snapshots":[{6}],"snapshot-log":[{{"snapshot-id":{5},"timestamp-ms":{1}}}],"metadata-log":[]}})",
+            options_.folder, first_ms + 60'000, options_.columns, table_schema(options_.columns), spec_fields, snapshot_id(),
+            snapshots);
         made_.metadata_file = metadata_folder_ + "/v1.metadata.json";
         save(made_.metadata_file, text);
         save(metadata_folder_ + "/version-hint.text", "1");
     }
 
-    static std::int64_t snapshot_id() { return first_snapshot_id + 50 * 7'919'000'003; }
-    std::string list_file() const { return fmt::format("{}/snap-{}-1-list.avro", metadata_folder_, snapshot_id()); }
+    static std::int64_t snapshot_of(std::int64_t commit) { return first_snapshot_id + commit * 7'919'000'003; }
+    static std::int64_t parent_id() { return snapshot_of(49); }
+    static std::int64_t snapshot_id() { return snapshot_of(50); }
+    std::string list_file(bool last) const {
+        return fmt::format("{}/snap-{}-1-list.avro", metadata_folder_, last ? snapshot_id() : parent_id());
+    }
 
     static void save(const std::string& path, const std::string& bytes) {
         std::ofstream file(path, std::ios::binary);

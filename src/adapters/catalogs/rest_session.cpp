@@ -1,7 +1,6 @@
 #include "adapters/catalogs/rest_session.hpp"
 
 #include <algorithm>
-#include <array>
 #include <ctime>
 
 #include "adapters/iceberg/metadata_folder.hpp"
@@ -74,7 +73,8 @@ Address split_url(const std::string& url) {
 }
 
 base::Duration left(RestSession::Clock::time_point until) {
-    return std::max<base::Duration>(until - RestSession::Clock::now(), std::chrono::milliseconds(1));
+    const auto rest = std::chrono::ceil<std::chrono::milliseconds>(until - RestSession::Clock::now());
+    return std::max<base::Duration>(rest, std::chrono::milliseconds(1));
 }
 
 std::string without(std::string text, const std::string& secret) {
@@ -147,8 +147,6 @@ RestSession::RestSession(RestConfig config) : config_(std::move(config)) {}
 RestSession::~RestSession() = default;
 
 Error RestSession::cleaned(Error error) const {
-    // A question changes nothing, however it ends.
-    if (error.kind == ErrorKind::UnknownOutcome) error.kind = ErrorKind::Timeout;
     error.message = without(without(std::move(error.message), config_.client_secret), config_.token);
     if (error.context.empty()) error.context = fmt::format("catalog '{}'", config_.name);
     return error;
@@ -173,7 +171,14 @@ Result<http::Reply> RestSession::send(const http::Client& client, const http::Qu
     SB_CHECK(check_patience());
     if (Clock::now() >= until) return fail(ErrorKind::Timeout, "no time was left for {}", question.target);
     ++requests_;
-    SB_TRY(http::Reply reply, client.ask(question, left(until)));
+    auto asked = client.ask(question, left(until));
+    if (!asked) {
+        // A question changes nothing, however it ends.
+        if (asked.error().kind == ErrorKind::UnknownOutcome)
+            asked.error().kind = Clock::now() < until ? ErrorKind::Unavailable : ErrorKind::Timeout;
+        return asked;
+    }
+    http::Reply reply = std::move(*asked);
     bytes_ += reply.body.size();
     if (reply.status == 429 || reply.status == 503) {
         const auto header = reply.headers.find("retry-after");

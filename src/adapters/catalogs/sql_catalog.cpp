@@ -1,6 +1,5 @@
 #include "adapters/catalogs/sql_catalog.hpp"
 
-#include <algorithm>
 #include <map>
 
 namespace signalbox::catalogs {

@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "adapters/catalogs/sql_catalog.hpp"
 #include "adapters/sqlite/database.hpp"
 

@@ -11,7 +11,6 @@
 namespace signalbox::iceberg {
 
 using base::ErrorKind;
-using base::fail;
 using base::Result;
 namespace fs = std::filesystem;
 

@@ -90,8 +90,8 @@ Result<std::string> local_path(const TablePlace& place, const std::string& uri) 
     return (fs::path(place.folder) / relative).string();
 }
 
-Result<std::string> read_local(const std::string& path, std::uint64_t size_max_bytes,
-                               const std::vector<std::string>& roots) {
+Result<std::string_view> read_local_into(const std::string& path, std::uint64_t size_max_bytes,
+                                         const std::vector<std::string>& roots, std::string& room) {
     const Descriptor file(path);
     if (file.get() < 0) return system_error(path, errno);
     struct stat status {};
@@ -99,20 +99,27 @@ Result<std::string> read_local(const std::string& path, std::uint64_t size_max_b
     if (!S_ISREG(status.st_mode)) return fail(ErrorKind::CorruptData, "{}: is no regular file; it is not read", path);
     if (!roots.empty()) SB_CHECK(check_below(file.get(), path, roots));
     if (static_cast<std::uint64_t>(status.st_size) > size_max_bytes) return too_large(path, size_max_bytes);
-    std::string content;
     std::size_t used = 0;
     // One byte more than it says, so that the end is seen without growing.
-    content.resize(static_cast<std::size_t>(status.st_size) + 1);
+    const std::size_t wanted = static_cast<std::size_t>(status.st_size) + 1;
+    if (room.size() < wanted) room.resize(wanted);
     for (;;) {
-        const ssize_t count = ::read(file.get(), content.data() + used, content.size() - used);
+        const ssize_t count = ::read(file.get(), room.data() + used, room.size() - used);
         if (count < 0 && errno == EINTR) continue;
         if (count < 0) return system_error(path, errno);
         used += static_cast<std::size_t>(count);
         if (used > size_max_bytes) return too_large(path, size_max_bytes);
         if (count == 0) break;
-        if (used == content.size()) content.resize(content.size() * 2);
+        if (used == room.size()) room.resize(room.size() * 2);
     }
-    content.resize(used);
+    return std::string_view(room).substr(0, used);
+}
+
+Result<std::string> read_local(const std::string& path, std::uint64_t size_max_bytes,
+                               const std::vector<std::string>& roots) {
+    std::string content;
+    SB_TRY(const std::string_view bytes, read_local_into(path, size_max_bytes, roots, content));
+    content.resize(bytes.size());
     return content;
 }
 
@@ -123,10 +130,17 @@ Result<std::string> LocalFiles::path_of(const std::string& uri) const {
 }
 
 Result<std::string> LocalFiles::read(const std::string& uri, std::uint64_t size_max_bytes) {
+    std::string content;
+    SB_TRY(const std::string_view bytes, read_into(uri, size_max_bytes, content));
+    content.resize(bytes.size());
+    return content;
+}
+
+Result<std::string_view> LocalFiles::read_into(const std::string& uri, std::uint64_t size_max_bytes, std::string& room) {
     SB_TRY(const std::string path, path_of(uri));
     ++requests_;
     const std::vector<std::string> roots = {place_.folder, place_.metadata_folder};
-    auto content = read_local(path, size_max_bytes, allow_outside_ ? std::vector<std::string>{} : roots);
+    auto content = read_local_into(path, size_max_bytes, allow_outside_ ? std::vector<std::string>{} : roots, room);
     if (content) bytes_ += content->size();
     return content;
 }

@@ -25,12 +25,17 @@ base::Result<std::string> local_path(const TablePlace& place, const std::string&
 // that was really opened, behind any symlink, must lie below one of them. Errors as in ports::TableFiles::read.
 base::Result<std::string> read_local(const std::string& path, std::uint64_t size_max_bytes,
                                      const std::vector<std::string>& roots);
+// The same into memory that is used again, see ports::TableFiles::read_into.
+base::Result<std::string_view> read_local_into(const std::string& path, std::uint64_t size_max_bytes,
+                                               const std::vector<std::string>& roots, std::string& room);
 
 class LocalFiles final : public ports::TableFiles {
   public:
     // allow_outside: files that are not below the table's location are read where their URI says.
     LocalFiles(TablePlace place, bool allow_outside) : place_(std::move(place)), allow_outside_(allow_outside) {}
     base::Result<std::string> read(const std::string& uri, std::uint64_t size_max_bytes) override;
+    base::Result<std::string_view> read_into(const std::string& uri, std::uint64_t size_max_bytes,
+                                             std::string& room) override;
     std::string place(const std::string& uri) const override { return path_of(uri).value_or(uri); }
     ports::ReadCounters counters() const override { return {requests_, bytes_}; }
 

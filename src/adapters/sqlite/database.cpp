@@ -10,6 +10,7 @@ using base::Error;
 using base::ErrorKind;
 
 constexpr int busy_timeout_ms = 5000;
+constexpr int read_pause_ms = 2;
 // "SBox": says that a file is ours.
 constexpr int application_id = 0x53426F78;
 
@@ -114,7 +115,14 @@ base::Result<std::shared_ptr<Database>> Database::open_to_read(const std::string
     const int code = sqlite3_open_v2(path.c_str(), &handle, SQLITE_OPEN_READONLY | SQLITE_OPEN_FULLMUTEX, nullptr);
     std::shared_ptr<Database> database(new Database(handle, path));
     if (code != SQLITE_OK) return tl::unexpected<Error>(database->error("be opened"));
-    sqlite3_busy_timeout(handle, static_cast<int>(base::to_ms(busy_timeout)));
+    // SQLite's own waits grow to 100 ms, which a busy writer leaves no gap for.
+    database->tries_max_ = static_cast<int>(base::to_ms(busy_timeout)) / read_pause_ms;
+    const auto wait = [](void* tries_max, int tries) {
+        if (tries >= *static_cast<int*>(tries_max)) return 0;
+        sqlite3_sleep(read_pause_ms);
+        return 1;
+    };
+    sqlite3_busy_handler(handle, wait, &database->tries_max_);
     return database;
 }
 

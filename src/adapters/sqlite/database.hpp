@@ -68,6 +68,7 @@ class Database {
 
     sqlite3* handle_;
     std::string path_;
+    int tries_max_ = 0;  // for a lock, of a file that is only read
     std::recursive_mutex mutex_;
 };
 

@@ -48,7 +48,7 @@ struct BandConfig {
     std::vector<Exclusion> exclusions;
     // Cold start: until so many points of a class were seen, over so long a time, there is no range and nothing is
     // outside.
-    int learning_points = 20;
+    int learning_points = 12;
     base::Duration learning_time = std::chrono::hours(24);
 };
 

@@ -73,7 +73,7 @@ std::vector<AlarmConfig> default_alarms() {
     };
     AlarmConfig rows = of("rows", AlarmKind::Band);
     rows.metric = "snapshot.added_records";
-    rows.k_alone = 6;
+    rows.k_alone = 5;
     rows.clear_after = 3;
     return {std::move(rows),
             of("late", AlarmKind::Late),

@@ -14,6 +14,7 @@ using base::WallTime;
 
 constexpr double unit_share = 0.02;  // of the first values' mean size
 constexpr double score_max = 1000;
+constexpr double trust_far = 1.8;  // from so many standard deviations on, a point is trusted less
 
 double hours_of(base::Duration duration) { return std::chrono::duration<double, std::ratio<3600>>(duration).count(); }
 
@@ -70,13 +71,13 @@ void Expectation::open_lenses() {
     lenses_[Linear] = Lens{};
     WallTime before = warm_.front().first;
     for (const auto& [at, value] : warm_) {
-        teach(at, value, hours_of(at - before), true, 3);
+        teach(at, value, hours_of(at - before), false, 3);
         before = at;
     }
     warm_.clear();
 }
 
-void Expectation::teach(WallTime at, double value, double hours, bool trusted, double k) {
+void Expectation::teach(WallTime at, double value, double hours, bool outside, double k) {
     const WeekHour hour = week_hour(at);
     for (const Scale in : {Linear, Logarithmic}) {
         if (in == Logarithmic && unit_ == 0) continue;
@@ -86,8 +87,12 @@ void Expectation::teach(WallTime at, double value, double hours, bool trusted, d
         const double stretch = in == Linear ? 0 : -0.5 * std::log(value * value + unit_ * unit_);
         lens.judge_likelihood(guess, seen, stretch);
         const double cut =
-            trusted ? seen : std::clamp(seen, guess.centre - k * guess.down, guess.centre + k * guess.up);
-        lens.learn(hour, cut, hours, trusted);
+            outside ? std::clamp(seen, guess.centre - k * guess.down, guess.centre + k * guess.up) : seen;
+        const double sigma = seen > guess.centre ? guess.up : guess.down;
+        const double far = sigma > 0 ? std::abs(seen - guess.centre) / sigma : 0;
+        // What is nearly outside may be the beginning of an episode.
+        const double trust = outside ? 0 : far > trust_far ? trust_far * trust_far / (far * far) : 1;
+        lens.learn(hour, cut, hours, trust);
     }
 }
 
@@ -128,14 +133,14 @@ void Expectation::learn(WallTime at, double value, double k) {
     if (unit_ == 0) {
         warm_.emplace_back(at, value);
         if (warm_.size() > warm_max) warm_.erase(warm_.begin());
-        teach(at, value, hours, true, k);
+        teach(at, value, hours, false, k);
         if (warm_.size() == warm_max) open_lenses();
         return;
     }
     const Judged judged = judge(at, value, k);
-    if (!judged.outside || points_ <= 2 * warm_max) {
+    if (!judged.outside || points_ <= warm_max + 3) {
         run_ = 0;
-        teach(at, value, hours, true, k);
+        teach(at, value, hours, false, k);
         return;
     }
     const int side = judged.above ? 1 : -1;
@@ -148,7 +153,7 @@ void Expectation::learn(WallTime at, double value, double k) {
     for (const Scale in : {Linear, Logarithmic})
         run_missed_[in] += to_scale(in, value) - lenses_[in].guess(week_hour(at)).centre;
     if (end_episode(at, value)) return;
-    if (std::abs(run_) <= episode_learned_points) teach(at, value, hours, false, k);
+    if (std::abs(run_) <= episode_learned_points) teach(at, value, hours, true, k);
 }
 
 json::object Expectation::encode() const {

@@ -56,7 +56,7 @@ class Expectation {
     double to_scale(Scale scale, double value) const;
     double from_scale(Scale scale, double value) const;
     void open_lenses();
-    void teach(base::WallTime at, double value, double hours, bool trusted, double k);
+    void teach(base::WallTime at, double value, double hours, bool outside, double k);
     bool end_episode(base::WallTime at, double value);
 
     std::uint64_t points_ = 0;

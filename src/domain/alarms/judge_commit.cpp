@@ -16,11 +16,12 @@ constexpr double deleted_share_least = 0.02;
 constexpr double deleted_share_rare = 0.10;
 constexpr double deletes_rarely = 0.10;  // of its commits
 // Before so many commits nothing is known of the table's habits.
-constexpr std::uint64_t commits_min = 20;
+constexpr std::uint64_t commits_min = 12;
 
 // Repeats: the share of a table's commits from which on they are usual, and how alike two loads are.
 constexpr double repeats_usual = 0.02;
-constexpr double bytes_alike = 0.005;
+constexpr double bytes_alike = 0.001;
+constexpr double by_chance_most = 0.02;  // in a month
 constexpr std::chrono::hours repeat_window{24};
 
 std::optional<Judged> judge_drift(AlarmMemory& memory, const CommitFact& fact) {
@@ -138,14 +139,48 @@ std::optional<Judged> judge_deletions(const AlarmConfig& config, AlarmMemory& me
 }
 
 const Load* same_load(const AlarmMemory& memory, const CommitFact& fact) {
-    for (const Load& load : memory.loads) {
-        const base::Duration apart = fact.commit.at - load.at;
+    for (auto load = memory.loads.rbegin(); load != memory.loads.rend(); ++load) {
+        const base::Duration apart = fact.commit.at - load->at;
         if (apart < base::Duration::zero() || apart > repeat_window) continue;
-        if (load.records == *fact.added_records &&
-            std::abs(load.bytes - *fact.added_bytes) <= bytes_alike * std::max(load.bytes, *fact.added_bytes))
-            return &load;
+        if (load->records == *fact.added_records &&
+            std::abs(load->bytes - *fact.added_bytes) <= bytes_alike * std::max(load->bytes, *fact.added_bytes))
+            return &*load;
     }
     return nullptr;
+}
+
+// How many repeats chance alone would make in a month: loads of few records are often equal. From the last loads: how
+// much their records and their bytes per record differ, how many come in a month, and how much earlier than usual this
+// one came. The density of two normal values being equal is 1/(2√π σ); the range of eight is 2.85 σ.
+double repeats_by_chance(const AlarmMemory& memory, const CommitFact& fact) {
+    constexpr double equal_density = 0.28 * 2.85;
+    const std::vector<Load>& loads = memory.loads;
+    if (loads.size() < AlarmMemory::loads_max) return 1e9;
+    double least = loads[0].records;
+    double most = least;
+    double thin = loads[0].bytes / loads[0].records;
+    double thick = thin;
+    base::Duration shortest = base::Duration::max();
+    base::Duration longest{};
+    for (std::size_t i = 1; i < loads.size(); ++i) {
+        const Load& load = loads[i];
+        least = std::min(least, load.records);
+        most = std::max(most, load.records);
+        thin = std::min(thin, load.bytes / load.records);
+        thick = std::max(thick, load.bytes / load.records);
+        shortest = std::min(shortest, load.at - loads[i - 1].at);
+        longest = std::max(longest, load.at - loads[i - 1].at);
+    }
+    if (most == least) return 1e9;
+    const double records = std::min(1.0, static_cast<double>(loads.size()) * equal_density / (most - least));
+    const double varied = thick > thin ? (thick - thin) / thick : 0;
+    const double bytes = varied > 0 ? std::min(1.0, equal_density * 2 * bytes_alike / varied) : 1;
+    const double days = std::chrono::duration<double, std::ratio<86400>>(loads.back().at - loads.front().at).count();
+    const double per_month = 30 * static_cast<double>(loads.size()) / std::max(days, 1e-3);
+    // Too early: hardly ever by chance in a table that comes by the clock, now and then in any other.
+    const bool early = fact.commit.at - loads.back().at < shortest / 2;
+    const double early_share = !early ? 1 : longest < 3 * shortest ? 0.001 : 0.1;
+    return records * bytes * per_month * early_share;
 }
 
 std::optional<Judged> judge_repeat(AlarmMemory& memory, const CommitFact& fact) {
@@ -159,7 +194,8 @@ std::optional<Judged> judge_repeat(AlarmMemory& memory, const CommitFact& fact) 
     ++memory.commits;
     const Load* load = same_load(memory, fact);
     if (load != nullptr) {
-        const bool unusual = memory.commits > commits_min && memory.repeat_share < repeats_usual;
+        const bool unusual = memory.commits > commits_min && memory.repeat_share < repeats_usual &&
+                             repeats_by_chance(memory, fact) < by_chance_most;
         if (unusual) judged.datum = Datum::Bad;
         judged.text = fmt::format("loaded twice: {} records and {} bytes, as at {}", number_text(*fact.added_records),
                                   number_text(*fact.added_bytes), base::format_time(load->at));

@@ -74,25 +74,27 @@ double Lens::spread_at(WeekHour hour) const {
 
 Lens::Guess Lens::guess(WeekHour hour) const {
     const double centre = combine(predict(hour));
-    const double few = 1 + 6.0 / static_cast<double>(std::max<std::uint64_t>(points_, 1));
+    const double few = 1 + 3.0 / static_cast<double>(std::max<std::uint64_t>(points_, 1));
     const double sigma =
         std::max(sigma_per_distance * spread_at(hour), width_least * std::max(std::abs(level_), whole_)) * few;
     return {centre, sigma * std::max(tail_up_, tail_least) / tail_normal,
             sigma * std::max(tail_down_, tail_least) / tail_normal};
 }
 
-void Lens::learn_tail(double z, bool trusted) {
-    // An episode's later points say nothing new about the tail.
-    if (!trusted && std::abs(z) > 10 * tail_normal) return;
+void Lens::learn_tail(double z) {
     const double pace = std::max(0.05, 0.5 * weight_of(points_, 0));
     double& tail = z > 0 ? tail_up_ : tail_down_;
-    const double far = std::abs(z);
     // Each side sees about half of the points.
-    tail *= far > tail ? std::exp(pace * (1 - 2 * tail_share)) : std::exp(-pace * 2 * tail_share);
+    tail *= std::abs(z) > tail ? std::exp(pace * (1 - 2 * tail_share)) : std::exp(-pace * 2 * tail_share);
     tail = std::clamp(tail, 0.5 * tail_normal, 20.0);
 }
 
-void Lens::learn(WeekHour hour, double value, double hours, bool trusted) {
+void Lens::learn_season(WeekHour hour, double deviation, double visit) {
+    day_[static_cast<std::size_t>(hour.day_kind())].learn(deviation, visit, 0.15);
+    week_[static_cast<std::size_t>(hour.value)].learn(deviation, visit, 0.25);
+}
+
+void Lens::learn(WeekHour hour, double value, double hours, double trust) {
     if (points_ == 0) {
         level_ = fast_ = last_ = value;
         tail_up_ = tail_down_ = tail_normal;
@@ -102,30 +104,28 @@ void Lens::learn(WeekHour hour, double value, double hours, bool trusted) {
     const Predictions predictions = predict(hour);
     const double missed = value - combine(predictions);
     const double uncalibrated = sigma_per_distance * spread_at(hour);
-    if (points_ >= 8 && uncalibrated > 0) learn_tail(missed / uncalibrated, trusted);
-    ++points_;
-    for (std::size_t i = 0; i < predictors; ++i) {
-        if (!predictions[i]) continue;
-        ++tries_[i];
-        move(error_[i], std::abs(value - *predictions[i]), weight_of(tries_[i], 1.0 / 100));
-    }
-    move(spread_, std::abs(missed), weight_of(points_ - 1, 1.0 / 100));
-    const double visit = std::clamp(hours, 1.0 / 16, 1.0);
-    hour_spread_[static_cast<std::size_t>(hour.of_day())].learn(std::abs(missed), visit, 0.1);
-
+    if (points_ >= 8 && uncalibrated > 0) learn_tail(missed / uncalibrated);
     const double deviation = value - level_;
-    move(whole_, std::abs(deviation), weight_of(points_ - 1, 1.0 / 300));
-    if (trusted) {
+    const double visit = std::clamp(hours, 1.0 / 16, 1.0);
+    ++points_;
+    if (trust > 0) {
+        for (std::size_t i = 0; i < predictors; ++i) {
+            if (!predictions[i]) continue;
+            ++tries_[i];
+            move(error_[i], std::abs(value - *predictions[i]), trust * weight_of(tries_[i], 1.0 / 100));
+        }
+        move(spread_, std::abs(missed), trust * weight_of(points_ - 1, 1.0 / 100));
+        hour_spread_[static_cast<std::size_t>(hour.of_day())].learn(std::abs(missed), visit, 0.1);
+        move(whole_, std::abs(deviation), trust * weight_of(points_ - 1, 1.0 / 300));
         const Bucket& day = day_[static_cast<std::size_t>(hour.day_kind())];
-        move(carry_, deviation - (day.seen() ? day.mean : 0), 0.3);
-        move(drift_, value - last_, weight_of(points_ - 1, 0.05));
-        move(fast_, value, 0.2);
+        move(carry_, deviation - (day.seen() ? day.mean : 0), trust * 0.3);
+        move(drift_, value - last_, trust * weight_of(points_ - 1, 0.05));
+        move(fast_, value, trust * 0.2);
         last_ = value;
+        const double pace = std::clamp(1 - std::exp(-hours / level_hours), 1.0 / 3000, 0.2);
+        move(level_, value, trust * weight_of(points_, pace));
     }
-    day_[static_cast<std::size_t>(hour.day_kind())].learn(deviation, visit, 0.15);
-    week_[static_cast<std::size_t>(hour.value)].learn(deviation, visit, 0.25);
-    const double pace = std::clamp(1 - std::exp(-hours / level_hours), 1.0 / 3000, 0.2);
-    move(level_, value, weight_of(points_, pace));
+    learn_season(hour, deviation, visit);
 }
 
 void Lens::shift(double by, double value) {

@@ -37,9 +37,9 @@ class Lens {
         double down = 0;
     };
     Guess guess(WeekHour hour) const;
-    // `hours`: since the point before; `trusted` is false for a point outside of the range: its value was cut to the
-    // range's edge, and what follows the last value does not follow it.
-    void learn(WeekHour hour, double value, double hours, bool trusted);
+    // `hours`: since the point before. `trust`: 1 for a usual point, less for one near the range's edge; 0 for one
+    // outside, whose value was cut to the edge: it teaches the season and the tail, nothing else.
+    void learn(WeekHour hour, double value, double hours, double trust);
     // The series is now so much higher, and will stay there.
     void shift(double by, double value);
     // How likely the last points were under this lens, as a running mean of log densities; compare lenses by it.
@@ -57,7 +57,8 @@ class Lens {
     Predictions predict(WeekHour hour) const;
     double combine(const Predictions& predictions) const;
     double spread_at(WeekHour hour) const;
-    void learn_tail(double z, bool trusted);
+    void learn_tail(double z);
+    void learn_season(WeekHour hour, double deviation, double visit);
 
     std::uint64_t points_ = 0;
     double level_ = 0;   // over about a week

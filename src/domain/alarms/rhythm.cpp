@@ -13,12 +13,13 @@ using base::WallTime;
 
 constexpr double gap_k = 4;
 constexpr double gap_least = 1.25;  // of the usual gap
-constexpr double dense_rate = 2;    // commits per hour in the hours that have any
+constexpr double dense_rate = 0.7;  // commits per hour in the hours that have any
+constexpr double dense_rate_overall = 0.2;
 // Late only after so many expected commits did not come, and by so much more than the longest normal silence.
-constexpr double silence_least = 3;
-constexpr double silence_margin = 1.4;
+constexpr double silence_least = 2;
+constexpr double silence_margin = 1.5;
 constexpr double forget_per_hour = 0.8;  // of an hour of the week, each time it comes
-constexpr double longest_half_life_hours = 14 * 24;
+constexpr double longest_half_life_hours = 90 * 24;
 constexpr int odd_max = 3;
 constexpr int weeks_max = 4;
 
@@ -51,18 +52,21 @@ double Rhythm::rate(int hour) const {
         seen += seen_[same];
         watched += watched_[same];
     }
-    return (seen_[at] + seen / watched) / (watched_[at] + 1);
+    // Of a part of an hour the rate would be a guess: it counts as a whole one.
+    return (seen_[at] + seen / std::max(watched, 1.0)) / (watched_[at] + 1);
 }
 
 bool Rhythm::dense() const {
     double weighted = 0;
     double seen = 0;
+    double watched = 0;
     for (std::size_t i = 0; i < hours; ++i) {
         if (watched_[i] == 0) continue;
         weighted += static_cast<double>(seen_[i]) * seen_[i] / watched_[i];
         seen += seen_[i];
+        watched += watched_[i];
     }
-    return seen > 0 && weighted / seen >= dense_rate;
+    return seen > 0 && weighted >= dense_rate * seen && seen >= dense_rate_overall * watched;
 }
 
 double Rhythm::limit() const { return std::max(silence_least, silence_margin * longest_); }

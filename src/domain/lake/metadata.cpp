@@ -18,7 +18,11 @@ namespace json = base::json;
 
 namespace {
 
-using Ids = std::map<std::int32_t, std::string>;  // a column's id → its primitive type
+struct Column {
+    std::string type;
+    std::string name;  // from the schema's root, with dots
+};
+using Ids = std::map<std::int32_t, Column>;  // columns of primitive types
 
 std::string_view view(const json::string& text) { return {text.data(), text.size()}; }
 
@@ -86,9 +90,9 @@ Result<std::vector<const json::object*>> objects(const json::object& object, std
 }
 
 // Depth is bounded by the JSON parser's.
-void collect_types(const json::value& type, Ids& ids, std::optional<std::int32_t> id) {
+void collect_types(const json::value& type, Ids& ids, std::optional<std::int32_t> id, const std::string& name) {
     if (type.is_string()) {
-        if (id) ids.emplace(*id, std::string(view(type.get_string())));
+        if (id) ids.emplace(*id, Column{std::string(view(type.get_string())), name});
         return;
     }
     if (!type.is_object()) return;
@@ -97,19 +101,26 @@ void collect_types(const json::value& type, Ids& ids, std::optional<std::int32_t
             if (!field.is_object()) continue;
             const auto field_id = small_integer(field.get_object(), "id", "");
             const json::value* inner = find(field.get_object(), "type");
-            if (field_id && inner != nullptr) collect_types(*inner, ids, *field_id);
+            if (!field_id || inner == nullptr) continue;
+            const auto own = text(field.get_object(), "name", "");
+            collect_types(*inner, ids, *field_id, (name.empty() ? "" : name + ".") + own.value_or(""));
         }
     }
 }
 
 Ids column_types(const json::object& root) {
     Ids ids;
-    // The current schema first: emplace keeps what came first. Ids never change their type but by widening.
-    if (const json::value* schema = find(root, "schema")) collect_types(*schema, ids, std::nullopt);
-    if (const json::value* schemas = find(root, "schemas"); schemas != nullptr && schemas->is_array()) {
-        const json::array& all = schemas->get_array();
-        for (auto schema = all.rbegin(); schema != all.rend(); ++schema) collect_types(*schema, ids, std::nullopt);
+    // The current schema first: emplace keeps what came first. Later names and types replace earlier ones.
+    if (const json::value* schema = find(root, "schema")) collect_types(*schema, ids, std::nullopt, "");
+    const json::value* schemas = find(root, "schemas");
+    if (schemas == nullptr || !schemas->is_array()) return ids;
+    const json::array& all = schemas->get_array();
+    const json::value* current = find(root, "current-schema-id");
+    for (const json::value& schema : all) {
+        const json::value* id = schema.is_object() ? find(schema.get_object(), "schema-id") : nullptr;
+        if (current != nullptr && id != nullptr && *id == *current) collect_types(schema, ids, std::nullopt, "");
     }
+    for (auto schema = all.rbegin(); schema != all.rend(); ++schema) collect_types(*schema, ids, std::nullopt, "");
     return ids;
 }
 
@@ -132,7 +143,10 @@ Result<PartitionSpec> parse_fields(const json::object& holder, std::string_view 
         if (find(*object, "field-id") != nullptr) {
             SB_TRY(field.field_id, small_integer(*object, "field-id", where));
         }
-        if (const auto type = types.find(field.source_id); type != types.end()) field.source_type = type->second;
+        if (const auto column = types.find(field.source_id); column != types.end()) {
+            field.source_type = column->second.type;
+            field.source_name = column->second.name;
+        }
         spec.fields.push_back(std::move(field));
     }
     return spec;

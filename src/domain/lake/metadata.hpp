@@ -19,6 +19,7 @@ struct PartitionField {
     std::string name;
     std::string transform;    // "identity", "bucket[16]", "truncate[4]", "year", "month", "day", "hour", "void"…
     std::string source_type;  // of the source column, "date", "decimal(9,2)"…; empty if no schema has it any more
+    std::string source_name;  // of the source column, "place.city" within a struct; empty likewise
 };
 
 struct PartitionSpec {

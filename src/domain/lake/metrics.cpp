@@ -151,13 +151,6 @@ std::vector<Drift> find_drift(const Snapshot& snapshot, const TableState& state,
     return drift;
 }
 
-// The name by the partition's own spec; a spec that is gone leaves the key's bytes as a name.
-std::string name_of(const TableMetadata& metadata, const std::string& key, const PartitionState& partition) {
-    const PartitionSpec* spec = metadata.spec(partition.spec_id);
-    return spec == nullptr ? "spec-" + std::to_string(partition.spec_id) + "/" + base::to_hex(key)
-                           : partition_name(key, *spec);
-}
-
 std::vector<PartitionMetrics> list_partitions(const TableMetadata& metadata, const TableState& state,
                                               std::int64_t& dangling) {
     const DeleteScope scope(metadata, state);
@@ -168,7 +161,7 @@ std::vector<PartitionMetrics> list_partitions(const TableMetadata& metadata, con
         dangling += dangling_here;
         if (data(partition.live).files == 0) continue;
         PartitionMetrics metrics;
-        metrics.name = name_of(metadata, key, partition);
+        metrics.name = partition_name(metadata, key, partition);
         metrics.record_count = data(partition.live).records;
         metrics.file_count = data(partition.live).files;
         metrics.data_size_bytes = data(partition.live).size_bytes;
@@ -190,6 +183,12 @@ bool ends_with(std::string_view text, std::string_view end) {
 }
 
 }  // namespace
+
+std::string partition_name(const TableMetadata& metadata, const std::string& key, const PartitionState& partition) {
+    const PartitionSpec* spec = metadata.spec(partition.spec_id);
+    return spec == nullptr ? fmt::format("spec-{}/{}", partition.spec_id, base::to_hex(key))
+                           : partition_name(key, *spec);
+}
 
 std::string_view unit_of(std::string_view metric) {
     if (ends_with(metric, "_share") || ends_with(metric, "_ratio")) return "Ratio";
@@ -228,17 +227,23 @@ DeleteScope::DeleteScope(const TableMetadata& metadata, const TableState& state)
     any_unpartitioned = std::any_of(metadata.specs.begin(), metadata.specs.end(), no_fields);
 }
 
-std::int64_t dangling_deletes(const PartitionState& partition, std::optional<std::int64_t> table_sequence_min,
-                              bool global) {
-    std::int64_t files = 0;
+std::array<std::int64_t, 3> dangling_by_content(const PartitionState& partition,
+                                                std::optional<std::int64_t> table_sequence_min, bool global) {
+    std::array<std::int64_t, 3> files{};
     for (const DeleteGroup& group : partition.deletes) {
         const bool by_equality = group.content == FileContent::EqualityDeletes;
         const auto minimum = by_equality && global ? table_sequence_min : partition.data_sequence_min;
         const bool applies =
             minimum && (by_equality ? *minimum < group.data_sequence : *minimum <= group.data_sequence);
-        if (!applies) files += group.files;
+        if (!applies) files[static_cast<std::size_t>(group.content)] += group.files;
     }
     return files;
+}
+
+std::int64_t dangling_deletes(const PartitionState& partition, std::optional<std::int64_t> table_sequence_min,
+                              bool global) {
+    const auto files = dangling_by_content(partition, table_sequence_min, global);
+    return files[1] + files[2];
 }
 
 TableMetrics compute_metrics(const TableMetadata& metadata, const Snapshot* snapshot, const TableState& state,

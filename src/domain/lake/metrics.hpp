@@ -2,6 +2,7 @@
 // A table's metrics, by the names that AWS's published Iceberg monitoring sample gave them and some of our own. All are
 // computed from manifests; the snapshot's summary is only compared. What is not known is nullopt, never 0.
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -25,6 +26,9 @@ struct Metric {
 // "Ratio" for shares and ratios, "Seconds" for timestamps and ages, "None" for ids; else "Bytes" if the name contains
 // "size", else "Count".
 std::string_view unit_of(std::string_view metric);
+
+// The name by the partition's own spec; a spec that is gone leaves the key's bytes as a name.
+std::string partition_name(const TableMetadata& metadata, const std::string& key, const PartitionState& partition);
 
 struct PartitionMetrics {
     std::string name;
@@ -83,5 +87,8 @@ struct DeleteScope {
 };
 std::int64_t dangling_deletes(const PartitionState& partition, std::optional<std::int64_t> table_sequence_min,
                               bool global);
+// The same by FileContent.
+std::array<std::int64_t, 3> dangling_by_content(const PartitionState& partition,
+                                                std::optional<std::int64_t> table_sequence_min, bool global);
 
 }  // namespace signalbox::lake

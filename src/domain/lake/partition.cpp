@@ -1,14 +1,13 @@
 #include "domain/lake/partition.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <map>
 
 #include "base/assert.hpp"
 #include "base/text.hpp"
-#include "base/time.hpp"
+#include "domain/lake/value_text.hpp"
 
 namespace signalbox::lake {
 namespace {
@@ -79,43 +78,17 @@ std::map<std::int32_t, PartitionValue> decode_key(std::string_view key) {
     return values;
 }
 
-std::int64_t floor_divide(std::int64_t value, std::int64_t by) { return value / by - (value % by < 0 ? 1 : 0); }
-
-// Days since 1970-01-01 as "2024-01-31"; years that the calendar type can't hold stay a number.
-std::string date_text(std::int64_t days) {
-    if (days < -11'000'000 || days > 11'000'000) return fmt::format("{}", days);
-    const std::chrono::year_month_day date{std::chrono::sys_days{std::chrono::days{days}}};
-    return fmt::format("{:04}-{:02}-{:02}", static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
-                       static_cast<unsigned>(date.day()));
-}
-
-std::string timestamp_text(std::int64_t value, std::int64_t per_second) {
-    const std::int64_t seconds = floor_divide(value, per_second);
-    const std::int64_t days = floor_divide(seconds, 86'400);
-    const std::int64_t rest = seconds - days * 86'400;
-    const std::int64_t fraction = value - seconds * per_second;
-    std::string text = fmt::format("{}T{:02}:{:02}:{:02}", date_text(days), rest / 3600, rest / 60 % 60, rest % 60);
-    if (fraction != 0) text += fmt::format(".{:0{}}", fraction, per_second == 1'000'000 ? 6 : 9);
-    return text;
-}
-
-std::string time_text(std::int64_t microseconds) {
-    if (microseconds < 0 || microseconds >= 86'400'000'000) return fmt::format("{}", microseconds);
-    const std::string text = timestamp_text(microseconds, 1'000'000);
-    return text.substr(text.find('T') + 1);
-}
-
 std::string integer_text(std::int64_t value, const PartitionField& field) {
     const bool day_like = field.transform == "day" || (field.transform == "identity" && field.source_type == "date");
     if (day_like) return date_text(value);
     if (field.transform == "year") return fmt::format("{}", value + (value > INT64_MAX - 1970 ? 0 : 1970));
     if (field.transform == "month") {
         const std::int64_t years = floor_divide(value, 12);
-        return fmt::format("{:04}-{:02}", years + 1970, value - years * 12 + 1);
+        return fmt::format("{:04}-{:02}", years + 1970, floor_modulo(value, 12) + 1);
     }
     if (field.transform == "hour") {
         const std::int64_t days = floor_divide(value, 24);
-        return fmt::format("{}-{:02}", date_text(days), value - days * 24);
+        return fmt::format("{}-{:02}", date_text(days), floor_modulo(value, 24));
     }
     if (field.transform == "identity") {
         if (field.source_type == "time") return time_text(value);
@@ -125,21 +98,6 @@ std::string integer_text(std::int64_t value, const PartitionField& field) {
         }
     }
     return fmt::format("{}", value);
-}
-
-// A big-endian two's complement number with its point `scale` digits from the right; longer than 128 bits: as hex.
-std::string decimal_text(std::string_view bytes, std::size_t scale) {
-    if (bytes.empty() || bytes.size() > 16) return base::to_hex(bytes);
-    const bool negative = static_cast<unsigned char>(bytes[0]) >= 0x80;
-    unsigned __int128 magnitude = negative ? ~static_cast<unsigned __int128>(0) : 0;
-    for (const char byte : bytes) magnitude = magnitude << 8 | static_cast<unsigned char>(byte);
-    if (negative) magnitude = ~magnitude + 1;
-    std::string digits;
-    for (; magnitude != 0; magnitude /= 10)
-        digits.insert(digits.begin(), static_cast<char>('0' + static_cast<int>(magnitude % 10)));
-    if (digits.size() <= scale) digits.insert(0, scale + 1 - digits.size(), '0');
-    if (scale > 0) digits.insert(digits.size() - scale, 1, '.');
-    return negative ? "-" + digits : digits;
 }
 
 std::string escape(std::string_view text) {
@@ -176,18 +134,9 @@ std::string text_text(std::string_view text, const PartitionField& field) {
     const std::string& type = field.source_type;
     if (type.rfind("decimal(", 0) == 0 &&
         (field.transform == "identity" || field.transform.rfind("truncate", 0) == 0)) {
-        const std::size_t comma = type.find(',');
-        const auto scale =
-            comma == std::string::npos
-                ? std::nullopt
-                : base::parse_uint(base::trim(std::string_view(type).substr(comma + 1, type.size() - comma - 2)));
-        if (scale && *scale <= 38) return decimal_text(text, *scale);
+        if (const auto scale = decimal_scale(type)) return decimal_text(text, *scale);
     }
-    if (type == "uuid" && text.size() == 16) {
-        const std::string hex = base::to_hex(text);
-        return fmt::format("{}-{}-{}-{}-{}", hex.substr(0, 8), hex.substr(8, 4), hex.substr(12, 4), hex.substr(16, 4),
-                           hex.substr(20));
-    }
+    if (type == "uuid" && text.size() == 16) return uuid_text(text);
     if (type == "binary" || type.rfind("fixed", 0) == 0 || !is_utf8(text)) return base::to_hex(text);
     // The text "null" must not look like the null that it is not.
     return text == "null" ? "%6Eull" : escape(text);
@@ -210,6 +159,12 @@ void partition_key(std::vector<PartitionValue>& values, std::string& key) {
     for (const PartitionValue& value : values) {
         if (!std::holds_alternative<std::monostate>(value.value)) put_value(key, value);
     }
+}
+
+std::vector<PartitionValue> partition_values(std::string_view key) {
+    std::vector<PartitionValue> values;
+    for (const auto& [id, value] : decode_key(key)) values.push_back(value);
+    return values;
 }
 
 bool is_partition_key(std::string_view key) {

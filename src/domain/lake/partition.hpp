@@ -22,6 +22,9 @@ struct PartitionValue {
 // id.
 void partition_key(std::vector<PartitionValue>& values, std::string& key);
 
+// The values of a key, by field id, without nulls; texts point into it. `key` was made by partition_key.
+std::vector<PartitionValue> partition_values(std::string_view key);
+
 // Whether partition_key can have written it.
 bool is_partition_key(std::string_view key);
 

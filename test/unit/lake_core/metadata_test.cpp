@@ -59,8 +59,8 @@ TEST(Metadata, a_rounded_current_id_is_the_only_one_that_rounds_to_it_and_said) 
 }
 
 TEST(Metadata, a_current_id_that_nothing_has_is_found_by_sequence_number_and_said) {
-    const std::string rounded = replaced(std::string(small_table), "\"current-snapshot-id\":3055729675574597004",
-                                         "\"current-snapshot-id\":77");
+    const std::string rounded =
+        replaced(std::string(small_table), "\"current-snapshot-id\":3055729675574597004", "\"current-snapshot-id\":77");
     const auto metadata = parse_table_metadata(rounded);
     ASSERT_TRUE(metadata) << metadata.error().text();
     EXPECT_EQ(metadata->current_snapshot_id, 3055729675574597004);
@@ -106,7 +106,8 @@ TEST(Metadata, references_logs_and_current_ids_are_read) {
 TEST(Metadata, a_rounded_parent_or_reference_is_mended_where_only_one_can_be_meant) {
     std::string text = replaced(std::string(versions), "\"snapshot-id\":3055729675574597005,\"timestamp",
                                 "\"snapshot-id\":3055729675574612345,\"timestamp");
-    text = replaced(text, "\"old\":{\"snapshot-id\":3055729675574597005", "\"old\":{\"snapshot-id\":3055729675574612400");
+    text =
+        replaced(text, "\"old\":{\"snapshot-id\":3055729675574597005", "\"old\":{\"snapshot-id\":3055729675574612400");
     const auto metadata = parse_table_metadata(text);
     ASSERT_TRUE(metadata) << metadata.error().text();
     EXPECT_EQ(metadata->snapshots[2].parent_id, 3055729675574597004);
@@ -115,8 +116,9 @@ TEST(Metadata, a_rounded_parent_or_reference_is_mended_where_only_one_can_be_mea
 }
 
 TEST(Metadata, a_snapshot_that_is_named_twice_is_refused) {
-    const auto metadata = parse_table_metadata(
-        replaced(std::string(versions), "\"snapshot-id\":3055729675574597005,\"timestamp", "\"snapshot-id\":3055729675574598000,\"timestamp"));
+    const auto metadata =
+        parse_table_metadata(replaced(std::string(versions), "\"snapshot-id\":3055729675574597005,\"timestamp",
+                                      "\"snapshot-id\":3055729675574598000,\"timestamp"));
     ASSERT_FALSE(metadata);
     EXPECT_EQ(metadata.error().kind, ErrorKind::CorruptData);
     EXPECT_THAT(metadata.error().text(), HasSubstr("two snapshots with the id 3055729675574598000"));

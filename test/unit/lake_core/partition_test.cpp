@@ -67,7 +67,8 @@ TEST(Partition, keys_do_not_depend_on_order_and_nulls_do_not_count) {
 }
 
 TEST(Partition, only_what_partition_key_wrote_is_a_key) {
-    std::vector<PartitionValue> values{{1000, std::int64_t{1}}, {1001, std::string_view("x")}, {1002, true}, {1003, 0.5}};
+    std::vector<PartitionValue> values{
+        {1000, std::int64_t{1}}, {1001, std::string_view("x")}, {1002, true}, {1003, 0.5}};
     std::string key;
     partition_key(values, key);
     EXPECT_TRUE(is_partition_key(key));
