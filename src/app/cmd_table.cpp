@@ -8,6 +8,7 @@ void register_table(CLI::App& app, int& exit_status) {
     register_table_list(*group, exit_status);
     register_table_metrics(*group, exit_status);
     register_table_commits(*group, exit_status);
+    register_table_health(*group, exit_status);
     register_table_watch(*group, exit_status);
     register_table_plot(*group, exit_status);
 }
