@@ -131,7 +131,8 @@ std::string describe(const AlarmConfig& config) {
 }
 
 std::string clears_when(const AlarmConfig& config, const alarms::AlarmMemory& memory, base::WallTime now) {
-    const std::string enough = fmt::format("once fewer than {} of the last {} points are bad", config.m, config.n);
+    std::string enough = fmt::format("once fewer than {} of the last {} points are bad", config.m, config.n);
+    if (config.clear_after > 0) enough += fmt::format(" and {} in a row are good", config.clear_after);
     switch (config.kind) {
         case AlarmKind::Band: {
             const auto range =
@@ -149,9 +150,9 @@ std::string clears_when(const AlarmConfig& config, const alarms::AlarmMemory& me
         case AlarmKind::Late:
             return "with the next commit that changes data";
         case AlarmKind::Drift:
-            return "with commits whose summary agrees with their manifests";
+            return "with the next commit whose summary agrees with its manifests";
         case AlarmKind::DeletionSpike:
-            return "with commits that delete no more than usual";
+            return "with the next commit that deletes no more than usual";
         case AlarmKind::Rollback:
         case AlarmKind::SchemaChanged:
         case AlarmKind::Repeated:

@@ -72,9 +72,14 @@ void read_periods(yaml::Reader& reader, AlarmConfig& alarm) {
     const auto n = reader.integer("n", 1, periods_max);
     alarm.n = static_cast<int>(n.value_or(m ? std::max<std::int64_t>(*m, alarm.n) : alarm.n));
     alarm.m = static_cast<int>(m.value_or(std::min(alarm.m, alarm.n)));
+    alarm.clear_after = static_cast<int>(reader.integer("clear_after", 0, periods_max).value_or(alarm.clear_after));
     const auto missing = reader.word("missing", words({MissingData::Missing, MissingData::Ignore,
                                                        MissingData::Breaching, MissingData::NotBreaching}));
     if (missing) alarm.missing = alarms::parse_missing_data(*missing).value_or(alarm.missing);
+    alarm.judge_rewrites = reader.boolean("judge_rewrites").value_or(alarm.judge_rewrites);
+    if (alarm.judge_rewrites && alarm.kind != AlarmKind::Band)
+        reader.fault("judge_rewrites",
+                     fmt::format("it concerns the kind 'band' alone, found '{}'", to_string(alarm.kind)));
     alarm.interval = reader.duration("interval", 1s, year);
     if (alarm.interval && alarm.kind != AlarmKind::Late)
         reader.fault("interval", fmt::format("it concerns the kind 'late' alone, found '{}'", to_string(alarm.kind)));

@@ -51,7 +51,7 @@ TEST(AlarmsConfig, is_read_with_every_field) {
         "alarms:\n"
         "  - {name: rows, kind: band, tables: ['lake.*', '*.orders'], metric: snapshot.added_records, k: 4.5, k_alone: "
         "9,\n"
-        "     side: below, m: 3, n: 5, missing: ignore, playbook: look, actions: [page],\n"
+        "     side: below, clear_after: 2, judge_rewrites: true, m: 3, n: 5, missing: ignore, playbook: look, actions: [page],\n"
         "     exclusions: [{from: 2026-01-01T00:00:00Z, until: 2026-01-02T00:00:00Z}]}\n"
         "  - {name: files, kind: threshold, metric: files.small_file_count, comparison: greater-or-equal, threshold: "
         "100,\n"
@@ -68,6 +68,8 @@ TEST(AlarmsConfig, is_read_with_every_field) {
     EXPECT_EQ(rows.m, 3);
     EXPECT_EQ(rows.n, 5);
     EXPECT_EQ(rows.missing, alarms::MissingData::Ignore);
+    EXPECT_EQ(rows.clear_after, 2);
+    EXPECT_TRUE(rows.judge_rewrites);
     EXPECT_EQ(rows.playbook, "look");
     EXPECT_THAT(rows.actions, ElementsAre("page"));
     ASSERT_EQ(rows.exclusions.size(), 1);
