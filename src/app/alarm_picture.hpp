@@ -1,5 +1,6 @@
 #pragma once
-// A backtest as one SVG picture: values over the range that was expected, episodes of ALARM behind them. Pure.
+// A backtest as one SVG file: the series, the band that was expected of it, and where the alarm was raised. It carries
+// its own colours, for light and dark pages. Pure.
 
 #include <string>
 
@@ -7,7 +8,13 @@
 
 namespace signalbox::app {
 
-// `series`: what it ran over, for the title. Its size is bounded: long series are drawn by columns.
-std::string alarm_svg(const alarms::AlarmConfig& config, const alarms::Backtest& backtest, const std::string& series);
+struct AlarmPicture {
+    std::string title;   // the table, perhaps
+    std::string metric;  // what the values are
+    const alarms::AlarmConfig& config;
+    const alarms::Backtest& backtest;
+};
+
+std::string alarm_svg(const AlarmPicture& picture);
 
 }  // namespace signalbox::app

@@ -168,6 +168,11 @@ base::Result<Run> run_over(const Options& options, const Question& question, con
     return Run{history.table, alarms::backtest(alarm, observations_of(history.records, alarm.metric))};
 }
 
+// What the values are, for people.
+std::string measured(const AlarmConfig& alarm) {
+    return alarm.metric.empty() ? std::string(to_string(alarm.kind)) : alarm.metric;
+}
+
 std::string run_text(const AlarmConfig& alarm, const Run& run) {
     std::size_t points = 0;
     base::TableText table({"TIME", "CHANGE", "EPISODE", "VALUE", "TEXT"});
@@ -218,7 +223,7 @@ base::Result<int> backtest(const Options& options) {
     if (run.backtest.steps.empty())
         return fail(ErrorKind::NotFound, "{}: there is nothing that the alarm '{}' looks at", run.series, alarm.name);
     if (!options.picture_file.empty())
-        SB_CHECK(write_file(options.picture_file, alarm_svg(alarm, run.backtest, run.series)));
+        SB_CHECK(write_file(options.picture_file, alarm_svg({run.series, measured(alarm), alarm, run.backtest})));
     print(options.as_json() ? base::pretty_json(run_json(alarm, run)) : run_text(alarm, run));
     return 0;
 }

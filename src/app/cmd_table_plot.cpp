@@ -70,7 +70,7 @@ base::Result<int> plot(const Options& options) {
                     since ? " since then" : "");
     }
     if (!options.picture_file.empty())
-        SB_CHECK(write_file(options.picture_file, alarm_svg(band, backtest, history.table)));
+        SB_CHECK(write_file(options.picture_file, alarm_svg({history.table, options.metric, band, backtest})));
     if (options.as_json()) {
         print(base::pretty_json(plot_json(history, options, backtest)));
     } else if (options.picture_file.empty()) {
