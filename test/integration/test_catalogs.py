@@ -125,6 +125,18 @@ def test_postgresql_that_is_silent_costs_the_deadline_and_no_more(tmp_path):
         wait_for(lambda: tool.look("db.t", known).get("unchanged"), 10, "the catalog answers again")
 
 
+def test_ten_thousand_tables_in_postgresql_are_one_question(tmp_path):
+    with PostgresWorld(str(tmp_path)) as world, Tool(str(tmp_path), world.config) as tool:
+        world.sql("INSERT INTO iceberg_tables SELECT 'main', 'db' || i % 100, 't' || i, 'file:///x/' || i || '.metadata.json', NULL"
+                  " FROM generate_series(1, 10000) AS i")
+        answer = tool.ask("list")
+        assert (len(answer["tables"]), answer["requests"]) == (10_000, 1)
+        assert {table["metadata_location"] for table in answer["tables"]} == {f"file:///x/{i}.metadata.json" for i in range(1, 10_001)}
+        looks = tool.ask("looks", table="db7.t7", threads=4, each=250)
+        print(f"10,000 tables listed in {answer['ms']:.0f} ms, 1,000 looks in {looks['ms']:.0f} ms")
+        assert looks["seen"] == {"file:///x/7.metadata.json": 1000}
+
+
 def test_postgresql_without_permission_or_table_is_named_and_no_secret_shown(tmp_path):
     with PostgresWorld(str(tmp_path)) as world:
         stranger = world.config | {"name": "s", "uri": world.config["uri"].replace("reader@", "stranger@")}
