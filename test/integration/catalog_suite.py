@@ -14,13 +14,13 @@ TOOL = os.environ.get("SIGNALBOX_CATALOG_TOOL") or os.path.join(os.path.dirname(
 
 
 class Tool:
-    """catalog_tool over a configuration; a context manager."""
+    """catalog_tool over a configuration, started by `prefix`; a context manager."""
 
-    def __init__(self, folder, *catalogs, **environment):
+    def __init__(self, folder, *catalogs, prefix=(), **environment):
         self.file = os.path.join(folder, "catalogs.yaml")
         with open(self.file, "w") as file:
             file.write(json.dumps({"catalogs": list(catalogs)}))
-        self.process = subprocess.Popen([TOOL, self.file], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        self.process = subprocess.Popen([*prefix, TOOL, self.file], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                         bufsize=1, env=dict(os.environ, **environment))
         self.lock = threading.Lock()
 

@@ -213,10 +213,12 @@ class RestWorld(Tables):
 
             def __init__(self, *arguments):
                 self.open = set()
+                self.connections = 0
                 super().__init__(*arguments)
 
             def process_request(self, request, address):
                 self.open.add(request)
+                self.connections += 1
                 super().process_request(request, address)
 
         self.server = Server(("127.0.0.1", self.port), Handler)

@@ -49,11 +49,12 @@ class PostgresRows final : public SqlRows {
             if (!schema_.empty()) settings += fmt::format("; SET search_path TO {}", identifier(schema_));
             SB_CHECK(client_.query_all(settings, until - Clock::now()));
         }
-        // The row as JSON: only newer tables have the column, and only views say VIEW in it.
-        std::string sql =
+        // The row as JSON: only newer tables have the column, and only views say VIEW in it. Asked last, for it is
+        // dear.
+        const std::string sql = fmt::format(
             "SELECT catalog_name, table_namespace, table_name, metadata_location FROM iceberg_tables AS t "
-            "WHERE to_jsonb(t) ->> 'iceberg_type' IS DISTINCT FROM 'VIEW'";
-        if (!where.empty()) sql += " AND " + bound(where, values);
+            "WHERE {} AND to_jsonb(t) ->> 'iceberg_type' IS DISTINCT FROM 'VIEW'",
+            where.empty() ? std::string("true") : bound(where, values));
         SB_TRY(const postgres::ResultSet set, client_.query(sql, until - Clock::now()));
         std::vector<SqlRow> rows;
         rows.reserve(set.rows.size());

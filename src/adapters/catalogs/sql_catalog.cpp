@@ -43,11 +43,17 @@ ports::ReadCounters SqlCatalog::counters() const {
     return counters;
 }
 
-Result<std::vector<SqlRow>> SqlCatalog::select(const std::string& where, std::vector<std::string> values) {
+std::string SqlCatalog::listed_owner() const {
+    const std::lock_guard guard(mutex_);
+    return owner_;
+}
+
+Result<std::vector<SqlRow>> SqlCatalog::select(const std::string& where, std::vector<std::string> values,
+                                               const std::string& owner) {
     std::string condition = where;
-    if (!config_.owner.empty()) {
+    if (!owner.empty()) {
         condition += condition.empty() ? "catalog_name = ?" : " AND catalog_name = ?";
-        values.push_back(config_.owner);
+        values.push_back(owner);
     }
     ++requests_;
     auto rows = rows_->select(condition, values);
@@ -59,7 +65,11 @@ Result<std::vector<SqlRow>> SqlCatalog::select(const std::string& where, std::ve
 }
 
 Result<TableListing> SqlCatalog::list() {
-    SB_TRY(const std::vector<SqlRow> rows, select("", {}));
+    SB_TRY(const std::vector<SqlRow> rows, select("", {}, config_.owner));
+    {
+        const std::lock_guard guard(mutex_);
+        owner_ = rows.empty() ? config_.owner : rows.front().owner;
+    }
     std::map<std::string, const SqlRow*> found;
     TableListing listing;
     for (const SqlRow& row : rows) {
@@ -87,9 +97,10 @@ Result<std::vector<SqlRow>> SqlCatalog::rows_named(const std::string& table) {
     const std::size_t dot = table.rfind('.');
     const std::string space = dot == std::string::npos ? std::string() : table.substr(0, dot);
     const std::string last = dot == std::string::npos ? table : table.substr(dot + 1);
-    auto rows = select("table_namespace = ? AND table_name = ?", {space, last});
+    const std::string owner = config_.owner.empty() ? listed_owner() : config_.owner;
+    auto rows = select("table_namespace = ? AND table_name = ?", {space, last}, owner);
     if (!rows || !rows->empty() || dot == std::string::npos) return rows;
-    return select("table_namespace || '.' || table_name = ?", {table});
+    return select("table_namespace || '.' || table_name = ?", {table}, owner);
 }
 
 Result<TableVersion> SqlCatalog::look(const std::string& table, const TableVersion& known) {

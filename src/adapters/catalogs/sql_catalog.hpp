@@ -66,11 +66,15 @@ class SqlCatalog final : public ports::TableCatalog {
 
   private:
     base::Result<std::vector<SqlRow>> rows_named(const std::string& table);
-    base::Result<std::vector<SqlRow>> select(const std::string& where, std::vector<std::string> values);
+    base::Result<std::vector<SqlRow>> select(const std::string& where, std::vector<std::string> values,
+                                             const std::string& owner);
+    std::string listed_owner() const;
 
     const SqlConfig config_;
     const std::unique_ptr<SqlRows> rows_;
     UriTables tables_;
+    mutable std::mutex mutex_;
+    std::string owner_;  // of the last listing: the first column of the table's key, without which each look is a scan
     std::atomic<std::uint64_t> requests_{0};
     std::atomic<std::uint64_t> bytes_{0};
 };

@@ -183,6 +183,7 @@ TEST(FolderCatalog, a_namespace_without_permission_is_a_fault_and_not_an_absence
     ::chmod(warehouse.path().c_str(), 0755);
     ::chmod((warehouse.path() + "/shut").c_str(), 0700);
     ::chmod((warehouse.path() + "/open/u/metadata").c_str(), 0700);
+    ::chmod((warehouse.path() + "/open/t/metadata/v1.metadata.json").c_str(), 0600);
     const AsNobody nobody;
     FolderCatalog catalog(config_of(warehouse));
     const auto listing = catalog.list();
@@ -192,6 +193,9 @@ TEST(FolderCatalog, a_namespace_without_permission_is_a_fault_and_not_an_absence
                                                                  HasSubstr("u/metadata: cannot list: Permission")));
     EXPECT_EQ(catalog.look("shut.t", {}).error().kind, ErrorKind::PermissionDenied);
     EXPECT_EQ(catalog.look("open.u", {}).error().kind, ErrorKind::PermissionDenied);
+    const auto unreadable = catalog.look("open.t", {});
+    ASSERT_TRUE(unreadable);
+    EXPECT_EQ(catalog.metadata("open.t", *unreadable).error().kind, ErrorKind::PermissionDenied);
 }
 
 TEST(FolderCatalog, follows_no_symlink_out_of_the_warehouse_and_ends_in_a_cycle) {

@@ -43,7 +43,7 @@ class Warehouse {
     // As Hadoop's catalog commits: a temporary file, renamed.
     std::string commit(const std::string& table, int version, bool hint = false) const {
         const std::string folder = path_ + "/" + table + "/metadata";
-        const std::string file = fmt::format("{}/v{}.metadata.json", folder, version);
+        std::string file = fmt::format("{}/v{}.metadata.json", folder, version);
         write(folder + "/.tmp", metadata_text(path_ + "/" + table, version));
         fs::rename(folder + "/.tmp", file);
         if (hint) write(folder + "/version-hint.text", std::to_string(version));
