@@ -128,9 +128,10 @@ base::Result<Reply> Client::send(const Call& call) const {
     }
     if (!token_.empty()) curl.header("Authorization: Bearer " + token_);
     for (const auto& [name, value] : call.headers) {
-        if ((name + value).find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos)
+        const std::string line = fmt::format("{}: {}", name, value);
+        if (line.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos)
             return fail(ErrorKind::InvalidArgument, "{}: the header '{}' holds a line break", base_url_, name);
-        curl.header(name + ": " + value);
+        curl.header(line);
     }
     curl_easy_setopt(curl.handle, CURLOPT_HTTPHEADER, curl.headers);
 
