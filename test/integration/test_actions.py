@@ -43,7 +43,7 @@ def test_a_paused_job_takes_no_run_and_says_who_and_why_until_it_is_resumed(job)
     assert "takes runs again" in job("job", "resume", "load").stdout
     job("job", "run", "load", "--wait")
     assert "is not paused" in job("job", "resume", "load", expect=1).stderr
-    entries = {e["kind"]: e for e in map(json.loads, job("journal", "--output", "json").stdout.splitlines())}
+    entries = {e["kind"]: e for e in json.loads(job("journal", "--output", "json").stdout)["items"]}
     assert entries["job-paused"]["data"]["reason"] == "the target disk is full"
     assert entries["job-resumed"]["subject"] == "load"
 
