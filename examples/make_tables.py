@@ -27,10 +27,8 @@ Next to each lies NAME.expected.json: the metrics, worked out here from pyiceber
 import datetime
 import decimal
 import json
-import math
 import pathlib
 import shutil
-import statistics
 import subprocess
 import sys
 
@@ -42,6 +40,9 @@ from pyiceberg.schema import Schema
 from pyiceberg.table import StaticTable
 from pyiceberg.transforms import DayTransform, IdentityTransform, MonthTransform
 from pyiceberg.types import DateType, DecimalType, LongType, NestedField, StringType, TimestampType
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tools" / "lib"))
+from lake_truth import change_metrics, table_metrics  # noqa: E402  (the path comes first)
 
 WAREHOUSE = pathlib.Path("/tmp/signalbox-examples")
 TARGET = pathlib.Path(__file__).resolve().parent / "tables"
@@ -127,55 +128,22 @@ def make_empty(catalog):
     return catalog.create_table("shop.empty", schema, properties={"format-version": "2"})
 
 
-def describe(metrics, group, what, values):
-    n = len(values)
-    mean = statistics.fmean(values) if n else None
-    metrics[f"{group}.avg_{what}"] = mean
-    metrics[f"{group}.max_{what}"] = max(values, default=None)
-    metrics[f"{group}.min_{what}"] = min(values, default=None)
-    metrics[f"{group}.deviation_{what}"] = statistics.stdev(values) if n > 1 else None
-    skew = None
-    if n > 2:
-        m2 = math.fsum((v - mean) ** 2 for v in values) / n
-        m3 = math.fsum((v - mean) ** 3 for v in values) / n
-        skew = math.sqrt(n * (n - 1)) / (n - 2) * m3 / m2**1.5 if m2 else 0.0
-    metrics[f"{group}.skew_{what}"] = skew
-
-
 def expected(table):
     """The metrics as pyiceberg's inspection tables have them; none of its summaries is used, but for the size of deletion vectors."""
     metrics, partitions = {}, []
     snapshot = table.current_snapshot()
     files = table.inspect.files().to_pylist() if snapshot else []
-    data = [f for f in files if f["content"] == 0]
-    deletes = [f for f in files if f["content"] != 0]
     if snapshot:
-        entries = table.inspect.entries().to_pylist()
-        own = [e for e in entries if e["snapshot_id"] == snapshot.snapshot_id]
+        own = [e for e in table.inspect.entries().to_pylist() if e["snapshot_id"] == snapshot.snapshot_id]
         added = [e["data_file"] for e in own if e["status"] == 1]
         removed = [e["data_file"] for e in own if e["status"] == 2]
-        touched = {json.dumps(e["data_file"]["partition"], default=str) for e in own if e["status"] in (1, 2)}
-        metrics["snapshot.added_data_files"] = sum(f["content"] == 0 for f in added)
-        metrics["snapshot.added_records"] = sum(f["record_count"] for f in added if f["content"] == 0)
-        metrics["snapshot.changed_partition_count"] = len(touched)
-        metrics["snapshot.added_files_size"] = sum(f["file_size_in_bytes"] for f in added)
-        metrics["snapshot.added_position_deletes"] = sum(f["record_count"] for f in added if f["content"] == 1)
-        metrics["snapshot.deleted_data_files"] = sum(f["content"] == 0 for f in removed)
-        metrics["snapshot.deleted_records"] = sum(f["record_count"] for f in removed if f["content"] == 0)
-        metrics["snapshot.removed_files_size"] = sum(f["file_size_in_bytes"] for f in removed)
+        metrics |= change_metrics(added, removed)
         partitions = [p for p in table.inspect.partitions().to_pylist() if p["file_count"]]
-    metrics["snapshot.total_records"] = sum(f["record_count"] for f in data)
-    metrics["snapshot.total_data_files"] = len(data)
-    metrics["snapshot.total_delete_files"] = len(deletes)
-    metrics["snapshot.total_files_size"] = sum(f["file_size_in_bytes"] for f in files)
-    if any(f["file_format"] == "PUFFIN" for f in deletes):
+    metrics |= table_metrics(files, partitions)
+    if any(f["file_format"] == "PUFFIN" for f in files):
         # Vectors share a file. pyiceberg does not tell their own sizes; the summary, by the library that wrote it, does.
         metrics["snapshot.added_files_size"] = int(snapshot.summary["added-files-size"])
         metrics["snapshot.total_files_size"] = int(snapshot.summary["total-files-size"])
-    describe(metrics, "partitions", "record_count", [p["record_count"] for p in partitions])
-    describe(metrics, "partitions", "file_count", [p["file_count"] for p in partitions])
-    describe(metrics, "files", "record_count", [f["record_count"] for f in data])
-    describe(metrics, "files", "file_size", [f["file_size_in_bytes"] for f in data])
     return {
         "snapshot_id": snapshot.snapshot_id if snapshot else None,
         "timestamp_ms": snapshot.timestamp_ms if snapshot else None,

@@ -16,7 +16,7 @@ base::Status JobStore::failed(const char* call) const {
 }
 
 base::Result<ports::Inserted> JobStore::insert(const Run& run, const std::vector<ports::JournalEntry>& entries,
-                                               const ports::IdempotencyKey& key) {
+                                               const ports::IdempotencyKey& key, ports::IfPaused /*no job is*/) {
     if (!fault_("insert", false)) return tl::unexpected<base::Error>(failed("insert").error());
     const std::string known = run.job.name + "/" + key.key;
     if (const auto found = keys_.find(known); !key.key.empty() && found != keys_.end()) {

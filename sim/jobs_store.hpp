@@ -23,7 +23,7 @@ class JobStore final : public ports::RunStore {
     explicit JobStore(FaultPoint fault) : fault_(std::move(fault)) {}
 
     base::Result<ports::Inserted> insert(const jobs::Run& run, const std::vector<ports::JournalEntry>& entries,
-                                         const ports::IdempotencyKey& key) override;
+                                         const ports::IdempotencyKey& key, ports::IfPaused if_paused) override;
     base::Status save(jobs::Run& run, const ports::Beside& beside, ports::Durability durability) override;
     base::Result<jobs::Run> load(const std::string& id) override;
     base::Result<std::vector<jobs::Run>> list(const ports::RunQuery& query) override;

@@ -2,6 +2,7 @@
 
 #include "api/event.hpp"
 #include "api/jobs.hpp"
+#include "api/tables.hpp"
 #include "base/assert.hpp"
 #include "base/text.hpp"
 
@@ -127,12 +128,17 @@ Response Api::answer(const Request& request) const {
         if (JobSource* source = source_.job_source()) return answer_jobs(*source, *jobs, request);
         return error({ErrorKind::NotFound, "this daemon's configuration has no provider to run jobs on", {}, 0});
     }
+    if (const auto tables = table_place(request.path)) {
+        if (TableSource* source = source_.table_source()) return answer_tables(*source, *tables, request);
+        return error({ErrorKind::NotFound, "this daemon's configuration has no catalogs to watch", {}, 0});
+    }
     if (place.what == What::Nothing) {
         return error(404, base::to_string(ErrorKind::NotFound),
                      fmt::format("there is no {}; there are /v1/health, /v1/status, /v1/clusters/NAME, "
                                  "/v1/clusters/NAME/switchover, /v1/channels/NAME/acknowledge, /v1/events, /v1/jobs, "
-                                 "/v1/jobs/NAME/runs, /v1/runs/ID, "
-                                 "/v1/runs/ID/stop, /v1/journal, /metrics",
+                                 "/v1/jobs/NAME/runs, /v1/jobs/NAME/pause, /v1/jobs/NAME/resume, /v1/runs/ID, "
+                                 "/v1/runs/ID/stop, /v1/tables, /v1/tables/NAME, /v1/tables/NAME/commits, /v1/tables-look, "
+                                 "/v1/alarms, /v1/alarms/NAME/acknowledge, /v1/journal, /metrics",
                                  request.path));
     }
     const bool takes_post =

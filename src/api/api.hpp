@@ -12,6 +12,7 @@
 #include "base/json.hpp"
 #include "ports/follow.hpp"
 #include "ports/journal.hpp"
+#include "ports/lake_store.hpp"
 
 namespace signalbox::api {
 
@@ -33,7 +34,8 @@ struct Response {
 struct RunRequest {
     std::string job;
     std::vector<std::pair<std::string, std::string>> arguments;
-    std::string key;  // of the client's own; empty: none
+    std::string key;     // of the client's own; empty: none
+    bool force = false;  // also if the job is paused
 };
 struct RunStarted {
     base::json::object run;
@@ -48,11 +50,33 @@ class JobSource {
     virtual base::json::array jobs() = 0;
     // Newest first. NotFound: no such job.
     virtual base::Result<base::json::array> runs(const std::string& job, std::size_t limit) = 0;
-    // NotFound: no such job. Conflict: the key stands for other arguments.
+    // NotFound: no such job. Conflict: the key stands for other arguments, or the job is paused.
     virtual base::Result<RunStarted> start_run(const RunRequest& request) = 0;
     virtual base::Result<base::json::object> run(const std::string& id) = 0;
     // Conflict: it has ended, and no further attempt follows.
     virtual base::Result<base::json::object> stop_run(const std::string& id) = 0;
+    // The pause that stands now, as JSON. NotFound: no such job.
+    virtual base::Result<base::json::object> pause_job(const std::string& job, const std::string& reason) = 0;
+    // NotFound: no such job. Conflict: it is not paused.
+    virtual base::Result<base::json::object> resume_job(const std::string& job) = 0;
+};
+
+// What a daemon with catalogs knows of tables and their alarms. As with Source: several threads, each call returns soon.
+class TableSource {
+  public:
+    virtual ~TableSource() = default;
+    virtual base::Result<base::json::array> tables() = 0;
+    // NotFound: nothing is known of such a table.
+    virtual base::Result<base::json::object> table(const std::string& name) = 0;
+    // NotFound, if the query's table is not known.
+    virtual base::Result<base::json::array> commits(const ports::CommitQuery& query) = 0;
+    // Somebody says that a table may have changed (empty: any of the catalog's, or of all): a hint, no more. NotFound: no
+    // such catalog.
+    virtual base::Status look(const std::string& catalog, const std::string& table) = 0;
+    virtual base::Result<base::json::array> alarms() = 0;
+    // NotFound; Conflict: it is not in ALARM.
+    virtual base::Status acknowledge(const std::string& alarm, const std::string& table, const std::string& by,
+                                     const std::string& note) = 0;
 };
 
 // What the daemon knows. Called from several threads at once; each call returns soon.
@@ -74,6 +98,8 @@ class Source {
     }
     // Null: there is no provider to run jobs on.
     virtual JobSource* job_source() { return nullptr; }
+    // Null: there are no catalogs to watch.
+    virtual TableSource* table_source() { return nullptr; }
 };
 
 class Api {

@@ -14,6 +14,7 @@ using base::fail;
 constexpr std::uint64_t runs_default = 50;
 constexpr std::uint64_t runs_max = 1000;
 constexpr std::size_t key_size_max = 200;
+constexpr std::size_t pause_reason_max = 500;
 
 Response respond(unsigned status, const json::value& body) {
     return {status, "application/json", json::serialize(body) + "\n"};
@@ -62,9 +63,13 @@ base::Result<RunRequest> read_request(const std::string& job, const std::string&
                 return fail(ErrorKind::InvalidArgument, "idempotency_key: expected a text of 1 to {} bytes",
                             key_size_max);
             request.key = text;
+        } else if (key == "force") {
+            if (!value.is_bool()) return fail(ErrorKind::InvalidArgument, "force: expected true or false");
+            request.force = value.get_bool();
         } else {
             return fail(ErrorKind::InvalidArgument,
-                        "'{}' is not known here; there are 'arguments' and 'idempotency_key'", std::string(key));
+                        "'{}' is not known here; there are 'arguments', 'idempotency_key' and 'force'",
+                        std::string(key));
         }
     }
     return request;
@@ -95,6 +100,23 @@ Response start_run(JobSource& source, const std::string& job, const Request& req
     return respond(started->created ? 201 : 200, std::move(started->run));
 }
 
+Response pause_job(JobSource& source, const std::string& job, const Request& request) {
+    const auto document = base::parse_json(request.body);
+    const json::object* object = document ? document->if_object() : nullptr;
+    const json::value* reason = object != nullptr ? object->if_contains("reason") : nullptr;
+    const std::string text = reason != nullptr && reason->is_string() ? std::string(reason->get_string()) : "";
+    if (object == nullptr || object->size() != 1 || base::trim(text).empty() || text.size() > pause_reason_max ||
+        !is_plain(text)) {
+        return error({ErrorKind::InvalidArgument,
+                      fmt::format("expected a body like {{\"reason\": \"TEXT\"}}, of at most {} bytes on one line",
+                                  pause_reason_max),
+                      {},
+                      0});
+    }
+    auto paused = source.pause_job(job, text);
+    return paused ? respond(200, std::move(*paused)) : error(paused.error());
+}
+
 }  // namespace
 
 std::optional<JobPlace> job_place(std::string_view path) {
@@ -105,6 +127,8 @@ std::optional<JobPlace> job_place(std::string_view path) {
     const std::string name(parts[3]);
     const bool of_job = parts[2] == "jobs" && base::is_name(name);
     if (of_job && parts.size() == 5 && parts[4] == "runs") return JobPlace{What::Runs, name};
+    if (of_job && parts.size() == 5 && parts[4] == "pause") return JobPlace{What::Pause, name};
+    if (of_job && parts.size() == 5 && parts[4] == "resume") return JobPlace{What::Resume, name};
     if (parts[2] != "runs" || !is_run_id(name)) return std::nullopt;
     if (parts.size() == 4) return JobPlace{What::Run, name};
     if (parts.size() == 5 && parts[4] == "stop") return JobPlace{What::Stop, name};
@@ -114,11 +138,12 @@ std::optional<JobPlace> job_place(std::string_view path) {
 Response answer_jobs(JobSource& source, const JobPlace& place, const Request& request) {
     using What = JobPlace::What;
     const bool post = request.method == "POST";
-    const bool allowed = place.what == What::Runs   ? post || request.method == "GET"
-                         : place.what == What::Stop ? post
-                                                    : request.method == "GET";
+    const bool acts = place.what == What::Stop || place.what == What::Pause || place.what == What::Resume;
+    const bool allowed = place.what == What::Runs ? post || request.method == "GET"
+                         : acts                   ? post
+                                                  : request.method == "GET";
     if (!allowed) {
-        const char* methods = place.what == What::Runs ? "GET and POST" : place.what == What::Stop ? "POST" : "GET";
+        const char* methods = place.what == What::Runs ? "GET and POST" : acts ? "POST" : "GET";
         return error(405, base::to_string(ErrorKind::InvalidArgument),
                      fmt::format("{} takes {}, found {}", request.path, methods, request.method));
     }
@@ -134,6 +159,12 @@ Response answer_jobs(JobSource& source, const JobPlace& place, const Request& re
         case What::Stop: {
             auto run = source.stop_run(place.name);
             return run ? respond(202, std::move(*run)) : error(run.error());
+        }
+        case What::Pause:
+            return pause_job(source, place.name, request);
+        case What::Resume: {
+            auto ended = source.resume_job(place.name);
+            return ended ? respond(200, std::move(*ended)) : error(ended.error());
         }
     }
     return error(404, base::to_string(ErrorKind::NotFound), request.path);

@@ -10,12 +10,13 @@
 namespace signalbox::api {
 
 struct JobPlace {
-    enum class What { Jobs, Runs, Run, Stop };
+    enum class What { Jobs, Runs, Run, Stop, Pause, Resume };
     What what = What::Jobs;
     std::string name;  // the job, or the run's id
 };
 
-// Nothing if the path is none of /v1/jobs, /v1/jobs/NAME/runs, /v1/runs/ID, /v1/runs/ID/stop.
+// Nothing if the path is none of /v1/jobs, /v1/jobs/NAME/runs, /v1/jobs/NAME/pause, /v1/jobs/NAME/resume, /v1/runs/ID,
+// /v1/runs/ID/stop.
 std::optional<JobPlace> job_place(std::string_view path);
 Response answer_jobs(JobSource& source, const JobPlace& place, const Request& request);
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "adapters/process/supervisor_files.hpp"
+#include "app/cmd_job_pause.hpp"
 #include "app/cmd_job_simulate.hpp"
 #include "app/job_context.hpp"
 #include "app/job_output.hpp"
@@ -42,6 +43,7 @@ struct Options {
     std::string key;
     std::string at;
     bool wait = false;
+    bool force = false;
     bool follow = false;
     int rank = 0;
     std::size_t limit = 50;
@@ -157,12 +159,15 @@ base::Result<int> run_job(const Options& options) {
     SB_TRY(const auto context, open_context(options));
     SB_TRY(const jobs::Job* job, find_job(*context, options.job));
     SB_TRY(auto arguments, parse_arguments(options.arguments));
+    // Before the provider is asked; whether it counts is decided where the run is stored.
+    SB_TRY(const auto pause, context->store->pause_of(job->name));
+    if (pause && !options.force && options.key.empty()) return fail(ErrorKind::Conflict, "{}", ports::refusal(*pause));
     // A provider that can't be asked now is said before anything is stored.
     SB_TRY(const auto preview, context->loop->explain(*job));
     std::string id = new_run_id();
     const std::string directory = run_directory(context->config, id);
     SB_TRY(const engine::Submitted submitted,
-           context->loop->submit({*job, id, directory, std::move(arguments), options.key}));
+           context->loop->submit({*job, id, directory, std::move(arguments), options.key, options.force}));
     id = submitted.run.id;
     Progress progress(options.as_json());
     SB_TRY(const jobs::Run run, options.wait
@@ -337,6 +342,7 @@ void register_job(CLI::App& app, int& exit_status) {
         ->check([](const std::string& text) {
             return text.empty() || text.size() > 200 ? "expected 1 to 200 bytes" : std::string();
         });
+    run->add_flag("--force", options->force, "Also if the job is paused");
     run->footer(
         "Exit codes: 0 started (with --wait: SUCCEEDED); 1 FAILED, STOPPED, TIMEOUT, EXPIRED or no usable "
         "connection; 2 usage or configuration; 3 ERROR or the provider failed; 4 unknown.");
@@ -369,6 +375,7 @@ void register_job(CLI::App& app, int& exit_status) {
         add(*group, "stop", "Stop a run and wait until its addresses are free", &stop_run, options, exit_status);
     stop->add_option("RUN", options->run, "The run's id, or the first letters of it")->required();
 
+    register_job_pause(*group, exit_status);
     register_job_simulate(*group, exit_status);
 }
 

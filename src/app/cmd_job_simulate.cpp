@@ -1,14 +1,13 @@
 #include "app/cmd_job_simulate.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
-#include <unistd.h>
 
 #include "adapters/sqlite/run_store.hpp"
 #include "app/config.hpp"
+#include "app/progress.hpp"
 #include "app/report.hpp"
 #include "app/result_file.hpp"
 #include "app/simulation_output.hpp"
@@ -23,7 +22,6 @@ using base::ErrorKind;
 using base::fail;
 
 constexpr std::size_t history_attempts_max = 100'000;  // the newest
-constexpr auto progress_pause = std::chrono::milliseconds(250);
 
 struct Options {
     std::string scenario_file;
@@ -71,27 +69,6 @@ base::Result<engine::SimPast> read_past(const Options& options) {
     return past;
 }
 
-// One line that is rewritten on a terminal; nothing in a pipe.
-class Progress {
-  public:
-    ~Progress() {
-        if (shown_) std::fputs("\r\033[K", stderr);
-    }
-    void show(std::size_t done, std::size_t of) {
-        const auto now = std::chrono::steady_clock::now();
-        if (!terminal_ || now - last_ < progress_pause) return;
-        last_ = now;
-        shown_ = true;
-        std::fprintf(stderr, "\r\033[Ksimulated %zu of %zu worlds", done, of);
-        std::fflush(stderr);
-    }
-
-  private:
-    bool terminal_ = ::isatty(STDERR_FILENO) == 1;
-    bool shown_ = false;
-    std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
-};
-
 base::Result<int> simulate_jobs(const Options& options) {
     if (options.from_journal == !options.scenario_file.empty())
         return fail(ErrorKind::InvalidConfig, "job simulate: expected a scenario file or --from-journal, and not both");
@@ -109,8 +86,9 @@ base::Result<int> simulate_jobs(const Options& options) {
     SB_CHECK(check_writable(options.picture_file));
     {
         Progress progress;
-        SB_TRY(report.results, engine::simulate(report.scenario, report.request,
-                                                [&](std::size_t done, std::size_t of) { progress.show(done, of); }));
+        SB_TRY(report.results, engine::simulate(report.scenario, report.request, [&](std::size_t done, std::size_t of) {
+                   progress.show(fmt::format("simulated {} of {} worlds", done, of));
+               }));
     }
     if (!options.picture_file.empty()) SB_CHECK(write_file(options.picture_file, simulation_svg(report)));
     print(options.output == "json" ? base::pretty_json(simulation_json(report)) + "\n" : simulation_text(report));

@@ -12,6 +12,7 @@
 #include "adapters/meter/run.hpp"
 #include "app/meter_output.hpp"
 #include "app/meter_report.hpp"
+#include "app/progress.hpp"
 #include "app/report.hpp"
 #include "app/result_file.hpp"
 #include "base/text.hpp"
@@ -159,26 +160,6 @@ base::Result<std::optional<base::MonoTime>> given_fault(const std::string& flag,
     if (!wall) return base::in_context(wall.error(), "--fault-at " + flag);
     return std::optional(recording.started_at + (*wall - recording.started_at_wall));
 }
-
-// One line that is rewritten on a terminal; nothing in a pipe.
-class Progress {
-  public:
-    void show(const std::string& line) {
-        if (!terminal_) return;
-        const auto now = std::chrono::steady_clock::now();
-        if (now - last_ < std::chrono::milliseconds(250)) return;
-        last_ = now;
-        std::fprintf(stderr, "\r\033[K%s", line.c_str());
-        std::fflush(stderr);
-    }
-    void clear() const {
-        if (terminal_) std::fputs("\r\033[K", stderr);
-    }
-
-  private:
-    bool terminal_ = ::isatty(STDERR_FILENO) == 1;
-    std::chrono::steady_clock::time_point last_{};
-};
 
 std::string progress_line(const meter::RunStatus& status, const Plan& plan) {
     std::string line = fmt::format("{:.1f} s", base::to_ms(status.elapsed) / 1000);

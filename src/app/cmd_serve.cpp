@@ -19,7 +19,9 @@
 #include "app/serve_follower.hpp"
 #include "app/serve_jobs.hpp"
 #include "app/serve_journal.hpp"
+#include "app/serve_outputs.hpp"
 #include "app/serve_source.hpp"
+#include "app/serve_tables.hpp"
 #include "app/serve_token.hpp"
 
 namespace signalbox::app {
@@ -93,7 +95,9 @@ class Daemon {
     std::unique_ptr<sqlite::ChannelStore> channel_store_;
     std::unique_ptr<Channels> channels_;
     std::unique_ptr<Follower> follower_;
-    std::unique_ptr<RunDriver> runs_;  // null without a provider
+    std::unique_ptr<RunDriver> runs_;       // null without a provider
+    std::unique_ptr<TableWatcher> tables_;  // null without a catalog, and so is the next
+    std::unique_ptr<Outputs> outputs_;
     std::unique_ptr<DaemonSource> source_;
     std::unique_ptr<api::Api> api_;
     std::unique_ptr<http::Server> server_;
@@ -137,10 +141,17 @@ base::Status Daemon::run() {
     record("daemon-start", {{"version", SIGNALBOX_VERSION}, {"pid", ::getpid()}, {"config", config_.file}});
     SB_TRY(runs_, RunDriver::start(config_));
     source_->set_runs(runs_.get());
+    SB_TRY(tables_, TableWatcher::start(config_));
+    if (tables_) {
+        SB_TRY(outputs_, Outputs::start(config_));
+    }
+    source_->set_tables(tables_.get(), outputs_.get());
     say_ready();
     wait_for_end();
     notify_manager("STOPPING=1");
     server_.reset();
+    tables_.reset();
+    outputs_.reset();
     runs_.reset();
     follower_.reset();
     channels_.reset();
@@ -200,6 +211,8 @@ void Daemon::reload() {
     config_ = std::move(*fresh);
     channels_->apply(config_.channels, config_.clusters);
     if (runs_) runs_->configure(config_);
+    if (tables_) tables_->configure(config_);
+    if (outputs_) outputs_->configure(config_);
     for (const auto& error : follower_->apply(config_.clusters, config_.endpoints)) {
         spdlog::error("{}; trying again each second", error.text());
     }
@@ -221,7 +234,7 @@ int serve(const ServeOptions& options) {
 
 void register_serve(CLI::App& app, int& exit_status) {
     auto options = std::make_shared<ServeOptions>();
-    auto* command = app.add_subcommand("serve", "Follow clusters and offer their endpoints, in the foreground");
+    auto* command = app.add_subcommand("serve", "Follow clusters, drive runs and watch tables, in the foreground");
     command->footer("Signals: TERM and INT end it, HUP reads the configuration again.");
     command->add_option("-c,--config", options->config_file, "Configuration file")->capture_default_str();
     command->add_option("--log-level", options->log_level, "How much is said on standard error")

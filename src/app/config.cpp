@@ -50,6 +50,14 @@ base::Result<Config> load_config(const std::string& path, Secrets secrets) {
     config.endpoints = read_endpoints(root, path, config.clusters);
     config.channels = read_channels(root, path, config.clusters, config.endpoints, secrets);
     config.jobs = read_jobs(root, path, sources_of(config));
+    config.catalogs = read_catalogs(root, path, secrets);
+    config.sinks = read_sinks(root, path, secrets);
+    if (auto tables = root.mapping("tables")) {
+        read_first_look(*tables, config.watch);
+        tables->finish();
+    }
+    config.watch.actions = read_actions(root, path, config.jobs, secrets);
+    config.watch.alarms = read_alarms(root, config.watch.actions);
     root.finish();
     SB_CHECK(document.status());
     return config;

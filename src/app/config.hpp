@@ -5,9 +5,13 @@
 #include <vector>
 
 #include "adapters/yaml/document.hpp"
+#include "app/config_actions.hpp"
+#include "app/config_alarms.hpp"
 #include "app/config_channels.hpp"
 #include "app/config_clusters.hpp"
 #include "app/config_jobs.hpp"
+#include "app/config_sinks.hpp"
+#include "app/config_tables.hpp"
 #include "base/error.hpp"
 #include "domain/clusters/config.hpp"
 #include "domain/routing/endpoint.hpp"
@@ -28,6 +32,9 @@ struct Config {
     std::vector<routing::EndpointConfig> endpoints;
     std::vector<channels::ChannelConfig> channels;
     JobsConfig jobs;
+    std::vector<CatalogConfig> catalogs;
+    SinksConfig sinks;
+    engine::TableLoopConfig watch;  // alarms, actions, and how a table is first looked at
 };
 
 // Errors: InvalidConfig with one "FILE:LINE: …" per fault, all of them.

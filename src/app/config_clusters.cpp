@@ -125,20 +125,27 @@ std::string resolve_path(const std::string& config_file, const std::string& path
     return given.is_absolute() ? path : (std::filesystem::path(config_file).parent_path() / given).string();
 }
 
-std::string read_password(yaml::Reader& reader, const std::string& config_file, Secrets secrets) {
-    const auto file = reader.text("password_file");
-    const auto variable = reader.text("password_env");
-    if (file && variable) reader.fault("password_env", "give password_file or password_env, not both");
+std::string read_secret(yaml::Reader& reader, const std::string& stem, const std::string& config_file,
+                        Secrets secrets) {
+    const std::string file_key = stem + "_file";
+    const std::string variable_key = stem + "_env";
+    const auto file = reader.text(file_key);
+    const auto variable = reader.text(variable_key);
+    if (file && variable) reader.fault(variable_key, fmt::format("give {} or {}, not both", file_key, variable_key));
     if (secrets == Secrets::Skip) return {};
     if (file) {
         auto text = base::read_file(resolve_path(config_file, *file), 4096);
         if (text) return std::string(base::trim(*text));
-        reader.fault("password_file", text.error().text());
+        reader.fault(file_key, text.error().text());
     } else if (variable) {
         if (const char* value = std::getenv(variable->c_str())) return value;
-        reader.fault("password_env", fmt::format("the environment has no variable {}", *variable));
+        reader.fault(variable_key, fmt::format("the environment has no variable {}", *variable));
     }
     return {};
+}
+
+std::string read_password(yaml::Reader& reader, const std::string& config_file, Secrets secrets) {
+    return read_secret(reader, "password", config_file, secrets);
 }
 
 base::HostPort need_ip_address(yaml::Reader& reader, const std::string& key) {

@@ -15,6 +15,9 @@ enum class Secrets { Read, Skip };
 
 // A path of the file made relative to the file's folder, unless it is absolute.
 std::string resolve_path(const std::string& config_file, const std::string& path);
+// STEM_file or STEM_env of a mapping, for example of the stem "token"; empty if neither is given, or with
+// Secrets::Skip. Faults name the place.
+std::string read_secret(yaml::Reader& reader, const std::string& stem, const std::string& config_file, Secrets secrets);
 // password_file or password_env of a mapping; empty if neither is given, or with Secrets::Skip. Faults name the place.
 std::string read_password(yaml::Reader& reader, const std::string& config_file, Secrets secrets);
 // An IP address, not a name; a fault otherwise.

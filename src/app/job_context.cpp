@@ -16,6 +16,10 @@ namespace signalbox::app {
 
 base::WallTime wall_clock() { return std::chrono::time_point_cast<base::Duration>(std::chrono::system_clock::now()); }
 
+base::json::object pause_json(const ports::JobPause& pause) {
+    return {{"job", pause.job}, {"by", pause.by}, {"reason", pause.reason}, {"at", base::format_time(pause.at)}};
+}
+
 std::string new_run_id() {
     std::random_device device;
     std::string bytes;

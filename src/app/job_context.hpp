@@ -32,6 +32,9 @@ std::unique_ptr<ports::NetworkFacts> open_facts(const JobsConfig& jobs);
 
 base::WallTime wall_clock();
 
+// {"job", "by", "reason", "at"}, as commands and the API show a pause.
+base::json::object pause_json(const ports::JobPause& pause);
+
 // "jr_…", drawn at random.
 std::string new_run_id();
 // Where the logs and exit statuses of all runs go, beside the store, and of one run.

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <csignal>
 
+#include "app/cmd_alarm.hpp"
 #include "app/cmd_channel.hpp"
 #include "app/cmd_cluster.hpp"
 #include "app/cmd_job.hpp"
@@ -38,6 +39,7 @@ int main(int argc, char** argv) {
     register_supervise(app, exit_status);
     register_spark_node(app, exit_status);
     register_table(app, exit_status);
+    register_alarm(app, exit_status);
     register_lab(app, exit_status);
     try {
         app.parse(argc, argv);

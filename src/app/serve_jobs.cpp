@@ -1,5 +1,6 @@
 #include "app/serve_jobs.hpp"
 
+#include <map>
 #include <spdlog/spdlog.h>
 
 #include "app/job_context.hpp"
@@ -70,7 +71,15 @@ base::Result<jobs::Job> RunDriver::find(const std::string& job) {
 json::array RunDriver::jobs() {
     const std::lock_guard guard(config_mutex_);
     json::array items;
-    for (const jobs::Job& job : config_.jobs.jobs) items.push_back(jobs::to_json(job, jobs::Secrets::LeftOut));
+    std::map<std::string, ports::JobPause> pauses;
+    // A store that can't be read now is told by whatever is asked of it next.
+    if (const auto standing = store_->paused())
+        for (const ports::JobPause& pause : *standing) pauses.emplace(pause.job, pause);
+    for (const jobs::Job& job : config_.jobs.jobs) {
+        json::object item = jobs::to_json(job, jobs::Secrets::LeftOut);
+        if (const auto pause = pauses.find(job.name); pause != pauses.end()) item["paused"] = pause_json(pause->second);
+        items.push_back(std::move(item));
+    }
     return items;
 }
 
@@ -89,7 +98,8 @@ base::Result<api::RunStarted> RunDriver::start_run(const api::RunRequest& reques
     SB_TRY(const jobs::Job job, find(request.job));
     const std::string id = new_run_id();
     SB_TRY(const auto submitted,
-           engine::submit_run(*store_, {job, id, run_directory(config_, id), request.arguments, request.key},
+           engine::submit_run(*store_,
+                              {job, id, run_directory(config_, id), request.arguments, request.key, request.force},
                               wall_clock()));
     wake();
     return api::RunStarted{jobs::describe(submitted.run), submitted.created};
@@ -107,6 +117,19 @@ base::Result<json::object> RunDriver::stop_run(const std::string& id) {
                           jobs::to_string(run.state), run.reason);
     wake();
     return jobs::describe(run);
+}
+
+base::Result<json::object> RunDriver::pause_job(const std::string& job, const std::string& reason) {
+    SB_CHECK(find(job));
+    SB_TRY(const auto standing, store_->pause({job, "API", reason, wall_clock()}));
+    return pause_json(standing);
+}
+
+base::Result<json::object> RunDriver::resume_job(const std::string& job) {
+    SB_CHECK(find(job));
+    SB_TRY(const auto ended, store_->resume(job, "API", wall_clock(), {}));
+    if (!ended) return base::fail(base::ErrorKind::Conflict, "job '{}' is not paused", job);
+    return pause_json(*ended);
 }
 
 }  // namespace signalbox::app

@@ -33,6 +33,8 @@ class RunDriver final : public api::JobSource {
     base::Result<api::RunStarted> start_run(const api::RunRequest& request) override;
     base::Result<base::json::object> run(const std::string& id) override;
     base::Result<base::json::object> stop_run(const std::string& id) override;
+    base::Result<base::json::object> pause_job(const std::string& job, const std::string& reason) override;
+    base::Result<base::json::object> resume_job(const std::string& job) override;
 
   private:
     explicit RunDriver(Config config) : config_(std::move(config)) {}

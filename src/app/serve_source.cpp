@@ -146,6 +146,8 @@ std::string DaemonSource::metrics() {
     add_clusters(page, *follower_.snapshot());
     for (const EndpointView& endpoint : follower_.endpoints()) add_endpoint(page, endpoint.stats);
     channels_.add_metrics(page);
+    if (TableWatcher* tables = tables_.load()) tables->add_metrics(page);
+    if (Outputs* outputs = outputs_.load()) outputs->add_metrics(page);
     return page.render();
 }
 

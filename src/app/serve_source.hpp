@@ -8,6 +8,8 @@
 #include "api/event.hpp"
 #include "app/serve_channels.hpp"
 #include "app/serve_follower.hpp"
+#include "app/serve_outputs.hpp"
+#include "app/serve_tables.hpp"
 
 namespace signalbox::app {
 
@@ -27,6 +29,11 @@ class DaemonSource final : public api::Source {
     api::JobSource* job_source() override { return runs_.load(); }
     // Known only once it runs; outlives the API.
     void set_runs(api::JobSource* runs) { runs_ = runs; }
+    api::TableSource* table_source() override { return tables_.load(); }
+    void set_tables(TableWatcher* tables, Outputs* outputs) {
+        tables_ = tables;
+        outputs_ = outputs;
+    }
     void count_reload(bool good) { ++(good ? reloads_ : reloads_failed_); }
 
   private:
@@ -35,6 +42,8 @@ class DaemonSource final : public api::Source {
     ports::Journal& journal_;
     const base::WallTime started_at_;
     std::atomic<api::JobSource*> runs_{nullptr};
+    std::atomic<TableWatcher*> tables_{nullptr};
+    std::atomic<Outputs*> outputs_{nullptr};
     std::mutex limit_mutex_;
     api::EventLimit limit_;
     std::atomic<std::uint64_t> reloads_{0};

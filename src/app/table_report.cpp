@@ -3,9 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "adapters/iceberg/table_reader.hpp"
+#include "app/table_output.hpp"
 #include "base/table_text.hpp"
-#include "base/time.hpp"
 #include "engine/table_snapshot.hpp"
 
 namespace signalbox::app {
@@ -23,14 +22,6 @@ std::string to_text(const lake::MetricValue& value) {
     if (const auto* integer = std::get_if<std::int64_t>(&value)) return fmt::format("{}", *integer);
     if (const auto* real = std::get_if<double>(&value)) return fmt::format("{:.3f}", *real);
     return "unknown";
-}
-
-// A manifest's times come from another machine's clock; those that no calendar holds stay numbers.
-std::string time_text(std::int64_t timestamp_ms) {
-    constexpr std::int64_t year_9999_ms = 253'402'300'799'999;
-    if (timestamp_ms < 0 || timestamp_ms > year_9999_ms) return fmt::format("{} ms", timestamp_ms);
-    if (timestamp_ms > INT64_MAX / 1'000'000) return fmt::format("{} ms", timestamp_ms);
-    return base::format_time(base::WallTime(std::chrono::milliseconds(timestamp_ms)));
 }
 
 std::string operation(const lake::Snapshot& snapshot) {
@@ -64,16 +55,6 @@ std::string drift_text(const TableReport& report) {
            table.render();
 }
 
-}  // namespace
-
-std::string TableReport::name() const {
-    std::string_view location = metadata.location;
-    while (!location.empty() && location.back() == '/') location.remove_suffix(1);
-    return std::string(location.substr(location.rfind('/') + 1));
-}
-
-namespace {
-
 // A file of the table that is missing is a fault of the table, not an answer.
 tl::unexpected<base::Error> fault_of(base::Error error, const std::string& metadata_file) {
     if (error.kind == base::ErrorKind::NotFound) error.kind = base::ErrorKind::Unavailable;
@@ -83,35 +64,41 @@ tl::unexpected<base::Error> fault_of(base::Error error, const std::string& metad
 
 }  // namespace
 
-base::Result<TableReport> read_table_report(const std::string& path) {
-    SB_TRY(iceberg::LocalTable table, iceberg::open_table(path));
+base::Result<TableReport> read_table_report(ReadTable table) {
     TableReport report;
     const lake::Snapshot* snapshot = table.metadata.current_snapshot();
     if (snapshot == nullptr) {
         report.metrics = lake::compute_metrics(table.metadata, nullptr, lake::TableState(), lake::Change());
     } else {
-        iceberg::LocalFiles files(table);
-        iceberg::TableReader reader(files);
-        auto reading = engine::read_snapshot(reader, table.metadata, *snapshot, {});
-        if (!reading) return fault_of(std::move(reading.error()), table.metadata_file);
+        Progress progress;
+        auto reading =
+            engine::read_snapshot(*table.reader, table.metadata, *snapshot, show_reading(progress, table.name));
+        if (!reading) return fault_of(std::move(reading.error()), table.metadata_location);
         report.metrics = lake::compute_metrics(table.metadata, snapshot, reading->state, reading->change);
         report.truth = reading->change.truth;
         report.notes = std::move(reading->change.notes);
     }
     report.notes.insert(report.notes.begin(), table.metadata.notes.begin(), table.metadata.notes.end());
-    report.metadata_file = std::move(table.metadata_file);
+    report.table = std::move(table.name);
+    report.metadata_file = std::move(table.metadata_location);
     report.metadata = std::move(table.metadata);
     return report;
+}
+
+base::Result<TableReport> read_table_report(const std::string& path) {
+    SB_TRY(ReadTable table, read_path(path));
+    return read_table_report(std::move(table));
 }
 
 base::json::value report_json(const TableReport& report, std::size_t partitions_max) {
     const lake::Snapshot* snapshot = report.metadata.current_snapshot();
     json::object root;
-    root["table"] = report.name();
+    root["table"] = report.table;
     root["metadata_file"] = report.metadata_file;
     root["format_version"] = report.metadata.format_version;
     root["snapshot_id"] = snapshot == nullptr ? json::value(nullptr) : json::value(snapshot->id);
-    root["timestamp"] = snapshot == nullptr ? json::value(nullptr) : json::value(time_text(snapshot->timestamp_ms));
+    root["timestamp"] =
+        snapshot == nullptr ? json::value(nullptr) : json::value(timestamp_text(snapshot->timestamp_ms));
     root["operation"] = nullptr;
     if (snapshot != nullptr && snapshot->summary.count("operation") > 0) root["operation"] = operation(*snapshot);
     root["changes_known_by"] = to_string(report.truth);
@@ -147,12 +134,12 @@ base::json::value report_json(const TableReport& report, std::size_t partitions_
 
 std::string report_text(const TableReport& report, std::size_t partitions_max) {
     const lake::Snapshot* snapshot = report.metadata.current_snapshot();
-    std::string text = fmt::format("Table {}, Iceberg version {}, {}\n", report.name(), report.metadata.format_version,
+    std::string text = fmt::format("Table {}, Iceberg version {}, {}\n", report.table, report.metadata.format_version,
                                    report.metadata_file);
     if (snapshot == nullptr) {
         text += "No snapshot: nothing was committed yet\n";
     } else {
-        text += fmt::format("Snapshot {} of {}, {}\n", snapshot->id, time_text(snapshot->timestamp_ms),
+        text += fmt::format("Snapshot {} of {}, {}\n", snapshot->id, timestamp_text(snapshot->timestamp_ms),
                             operation(*snapshot));
     }
     for (const std::string& note : report.notes) text += "Note: " + note + "\n";

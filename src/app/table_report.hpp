@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "adapters/iceberg/local_table.hpp"
+#include "app/table_source.hpp"
 #include "base/json.hpp"
 #include "domain/lake/metrics.hpp"
 #include "domain/lake/state.hpp"
@@ -12,17 +12,17 @@
 namespace signalbox::app {
 
 struct TableReport {
+    std::string table;  // its name
     std::string metadata_file;
     lake::TableMetadata metadata;
     lake::TableMetrics metrics;                // of the metadata's current snapshot
     lake::Truth truth = lake::Truth::Unknown;  // how its changes are known
     std::vector<std::string> notes;            // what a reader should know and can't see in the values
-
-    // The last part of the table's location: what people call it.
-    std::string name() const;
 };
 
-// Reads the table at `path` and computes the metrics of its current snapshot. Errors name file and byte.
+// Reads the manifests of the table's current snapshot and computes its metrics. Errors name file and byte.
+base::Result<TableReport> read_table_report(ReadTable table);
+// Of the table at that path.
 base::Result<TableReport> read_table_report(const std::string& path);
 
 // Unknown is null. At most partitions_max of the partitions are listed; partition_count tells how many there are.

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <memory>
 #include <numeric>
+#include <sys/stat.h>
 
 namespace signalbox::base {
 namespace {
@@ -97,6 +98,13 @@ std::optional<std::string> nearest(std::string_view text, const std::vector<std:
 }
 
 Result<std::string> read_file(const std::string& path, std::uint64_t size_max_bytes) {
+    std::string content;
+    SB_TRY(const std::string_view bytes, read_file_into(path, size_max_bytes, content));
+    content.resize(bytes.size());
+    return content;
+}
+
+Result<std::string_view> read_file_into(const std::string& path, std::uint64_t size_max_bytes, std::string& room) {
     const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rbe"), &std::fclose);
     const auto failed = [&] {
         const int code = errno;
@@ -105,22 +113,27 @@ Result<std::string> read_file(const std::string& path, std::uint64_t size_max_by
         return tl::unexpected<Error>(std::move(error));
     };
     if (!file) return failed();
-    std::string content;
-    std::vector<char> buffer(1 << 16);
-    for (;;) {
-        const std::size_t count = std::fread(buffer.data(), 1, buffer.size(), file.get());
-        content.append(buffer.data(), count);
-        if (content.size() > size_max_bytes) {
+    // What the file says of its size is a guess: it may grow, and some files say nothing.
+    constexpr std::size_t size_min = 1 << 12;
+    std::setvbuf(file.get(), nullptr, _IONBF, 0);
+    struct stat status {};
+    const bool sized = ::fstat(::fileno(file.get()), &status) == 0 && S_ISREG(status.st_mode);
+    const auto guess = sized ? std::min<std::uint64_t>(static_cast<std::uint64_t>(status.st_size), size_max_bytes) : 0;
+    std::size_t used = 0;
+    for (std::size_t wanted = std::max<std::size_t>(guess + 1, size_min);; wanted = 2 * room.size()) {
+        if (room.size() < wanted) room.resize(wanted);
+        used += std::fread(room.data() + used, 1, room.size() - used, file.get());
+        if (used > size_max_bytes) {
             return in_context(Error{ErrorKind::InvalidArgument,
                                     fmt::format("is larger than {} bytes, the most that is read", size_max_bytes),
                                     {},
                                     0},
                               path);
         }
-        if (count < buffer.size()) break;
+        if (used < room.size()) break;
     }
     if (std::ferror(file.get()) != 0) return failed();
-    return content;
+    return std::string_view(room.data(), used);
 }
 
 std::string HostPort::text() const {

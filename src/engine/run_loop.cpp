@@ -44,6 +44,7 @@ base::Result<Submitted> submit_run(ports::RunStore& store, const Submission& sub
     run.first_submitted_at = now;
     base::json::object data{{"workers", run.job.workers}};
     if (!submission.key.empty()) data["idempotency_key"] = submission.key;
+    if (submission.force) data["forced"] = true;
     // In any order of the arguments it is the same request.
     auto sorted = submission.arguments;
     std::sort(sorted.begin(), sorted.end());
@@ -51,7 +52,8 @@ base::Result<Submitted> submit_run(ports::RunStore& store, const Submission& sub
     for (const auto& [key, value] : sorted) asked.push_back(base::json::array{key, value});
     SB_TRY(const ports::Inserted inserted,
            store.insert(run, {{0, now, "run-submitted", run.job.name, 0, run.id, std::move(data)}},
-                        {submission.key, base::json::serialize(asked)}));
+                        {submission.key, base::json::serialize(asked)},
+                        submission.force ? ports::IfPaused::Insert : ports::IfPaused::Refuse));
     if (inserted.created) return submitted;
     submitted.created = false;
     SB_TRY(run, store.load(inserted.id));

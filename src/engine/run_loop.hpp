@@ -51,12 +51,14 @@ struct Submission {
     std::string directory;  // for its logs; need not exist yet
     std::vector<std::pair<std::string, std::string>> arguments;
     std::string key = {};  // of the client, for at most one run however often it asks; empty: none
+    bool force = false;    // also if the job is paused
 };
 struct Submitted {
     jobs::Run run;
     bool created = true;  // false: the run that this key made before
 };
-// Stores a WAITING run of the job. Nothing is started yet. Conflict: the key stands for other arguments.
+// Stores a WAITING run of the job. Nothing is started yet. Conflict: the key stands for other arguments, or the job is
+// paused.
 base::Result<Submitted> submit_run(ports::RunStore& store, const Submission& submission, base::WallTime now);
 // Asks the run's last attempt to stop, and not to be tried again; whoever drives it does so. Returns that attempt as
 // stored. Errors: NotFound, the store's.

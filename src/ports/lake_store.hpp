@@ -2,6 +2,7 @@
 // What is kept of tables: cursors, states, aggregates, commits, and the memories of their alarms.
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "base/time.hpp"
 #include "domain/lake/history.hpp"
 #include "domain/lake/state.hpp"
+#include "ports/alarm_actions.hpp"
 #include "ports/journal.hpp"
 
 namespace signalbox::ports {
@@ -41,23 +43,17 @@ struct AlarmRecord {
     base::json::object memory;
 };
 
-// A pending action, stored with the transition that asks for it.
-struct PendingAction {
-    std::string id;      // stable
-    std::string action;  // its name in the configuration
-    base::json::object request;
-};
-
 // Everything that one processed commit changes; all of it or nothing.
 struct TableChange {
+    base::WallTime at{};                       // when, for what is queued
     bool forget = false;                       // first drop the table's manifests and partitions: it was made anew
     const lake::TableState* state = nullptr;   // the state's scalars; null: unchanged
     std::vector<std::string> partitions;       // keys whose rows follow *state (absent there: deleted)
-    std::vector<lake::ManifestAggregate> put;  // aggregates of manifests that are live now and were not before
+    std::vector<std::shared_ptr<const lake::ManifestAggregate>> put;  // of manifests that are live now and were not before
     std::vector<lake::ManifestKey> gone;       // not live any more; their aggregates may be kept a while
     std::vector<CommitRecord> commits;
     std::vector<AlarmRecord> alarms;
-    std::vector<PendingAction> actions;
+    std::vector<ActionRequest> actions;        // queued with their transitions
     std::vector<JournalEntry> entries;
 };
 
@@ -87,7 +83,6 @@ class LakeStore {
     virtual base::Result<std::vector<CommitRecord>> commits(const CommitQuery& query) = 0;
 
     virtual base::Result<std::vector<AlarmRecord>> alarms(const std::string& table) = 0;  // empty: of all tables
-    // For acknowledgements and ticks without a commit; Conflict as for save.
     virtual base::Result<base::json::array> silences() = 0;
     virtual base::Status save_silences(const base::json::array& silences, const JournalEntry& entry) = 0;
     // The last commit record that a sink has delivered.

@@ -57,13 +57,17 @@ struct Beside {
     const LedgerChange* ledger = nullptr;
 };
 
+// What a paused job means for a new run of it.
+enum class IfPaused { Refuse, Insert };
+
 class RunStore {
   public:
     virtual ~RunStore() = default;
     // Stores a new run with its journal entries, durable before it returns; with a key that is known, nothing.
-    // AlreadyExists; Conflict if the key stands for something else that was asked for.
+    // AlreadyExists; Conflict if the key stands for something else that was asked for, or the job is paused
+    // (job_pauses.hpp). A run that its key has made before is returned for a paused job as well.
     virtual base::Result<Inserted> insert(const jobs::Run& run, const std::vector<JournalEntry>& entries,
-                                          const IdempotencyKey& key) = 0;
+                                          const IdempotencyKey& key, IfPaused if_paused) = 0;
     // Stores the next state of a run together with what stands beside it, and sets run.version to the new one. What is
     // kept of its nodes for the ledger follows the run. Conflict if the stored version is not run.version: somebody
     // else moved it, and nothing must be done by the caller's picture of it.

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "base/error.hpp"
 
@@ -29,6 +30,13 @@ class TableFiles {
     // (leaves the table's location and that is not allowed; larger than allowed; no regular file), NotSupported (a
     // storage that this version can't read, such as s3://).
     virtual base::Result<std::string> read(const std::string& uri, std::uint64_t size_max_bytes) = 0;
+    // The same, into memory that is used again for one file after another: the view points into `room`, which is only
+    // made larger, and lives until its next use. Fresh memory for each of many files costs as much as reading them.
+    virtual base::Result<std::string_view> read_into(const std::string& uri, std::uint64_t size_max_bytes,
+                                                     std::string& room) {
+        SB_TRY(room, read(uri, size_max_bytes));
+        return std::string_view(room);
+    }
     // What people call the file, for errors: its path where it has one.
     virtual std::string place(const std::string& uri) const { return uri; }
     // Of this object alone.

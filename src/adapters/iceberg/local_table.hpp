@@ -1,8 +1,8 @@
 #pragma once
-// An Iceberg table in a local folder: finds its metadata and reads it, and its other files. Never opens a data file.
-// The table may have been moved since it was written.
+// An Iceberg table in a local folder: finds its metadata and reads it. Never opens a data file. The table may have been
+// moved since it was written.
 
-#include <atomic>
+#include <memory>
 #include <string>
 
 #include "base/error.hpp"
@@ -22,22 +22,7 @@ struct LocalTable {
 // none, CorruptData, NotSupported.
 base::Result<LocalTable> open_table(const std::string& path);
 
-// Where a file of the table lies here: `uri` is as the metadata has it, from where the table was written.
-// InvalidArgument becomes CorruptData for a path that is not below the table's location, or leaves it by "..".
-base::Result<std::string> local_path(const LocalTable& table, const std::string& uri);
-
-// The table's files, from where they lie here. `table` must outlive it.
-class LocalFiles : public ports::TableFiles {
-  public:
-    explicit LocalFiles(const LocalTable& table) : table_(table) {}
-    base::Result<std::string> read(const std::string& uri, std::uint64_t size_max_bytes) override;
-    std::string place(const std::string& uri) const override;
-    ports::ReadCounters counters() const override;
-
-  private:
-    const LocalTable& table_;
-    std::atomic<std::uint64_t> requests_{0};
-    std::atomic<std::uint64_t> bytes_{0};
-};
+// The table's files, from where they lie here.
+std::unique_ptr<ports::TableFiles> files_of(const LocalTable& table);
 
 }  // namespace signalbox::iceberg

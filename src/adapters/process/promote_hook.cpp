@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -64,14 +65,39 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
     return out;
 }
 
+// A file in memory, read from its start: the program can take it or leave it, and nobody has to feed it.
+base::Result<int> open_input(const std::string& text) {
+    const int fd = ::memfd_create("signalbox-input", MFD_CLOEXEC);
+    if (fd < 0) return fail(ErrorKind::NotFound, "can't make its input: {}", std::strerror(errno));
+    std::string_view rest = text;
+    while (!rest.empty()) {
+        const ssize_t size = ::write(fd, rest.data(), rest.size());
+        if (size < 0 && errno == EINTR) continue;
+        if (size <= 0) {
+            const int error = errno;
+            ::close(fd);
+            return fail(ErrorKind::NotFound, "can't make its input: {}", std::strerror(error));
+        }
+        rest.remove_prefix(static_cast<std::size_t>(size));
+    }
+    ::lseek(fd, 0, SEEK_SET);
+    return fd;
+}
+
 base::Result<pid_t> start(const HookRun& run, const Pipe& output) {
     if (run.command.empty()) return fail(ErrorKind::NotFound, "no program is configured");
     if (output.write < 0) return fail(ErrorKind::NotFound, "can't make a pipe: {}", std::strerror(errno));
+    int input = -1;
+    if (!run.input.empty()) {
+        SB_TRY(input, open_input(run.input));
+    }
     auto arguments = run.command;
     auto environment = environment_of(run);
     posix_spawn_file_actions_t files;
     posix_spawn_file_actions_init(&files);
-    posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+    if (input < 0) posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+    if (input >= 0) posix_spawn_file_actions_adddup2(&files, input, 0);
+    if (!run.directory.empty()) posix_spawn_file_actions_addchdir_np(&files, run.directory.c_str());
     posix_spawn_file_actions_adddup2(&files, output.write, 1);
     posix_spawn_file_actions_adddup2(&files, output.write, 2);
     posix_spawnattr_t attributes;
@@ -89,6 +115,7 @@ base::Result<pid_t> start(const HookRun& run, const Pipe& output) {
                                      pointers(environment).data());
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&files);
+    if (input >= 0) ::close(input);
     if (error != 0) return fail(ErrorKind::NotFound, "can't start {}: {}", run.command.front(), std::strerror(error));
     return pid;
 }
@@ -146,8 +173,10 @@ base::Result<std::string> run_hook(const HookRun& run, const std::function<bool(
     read_words(output.read, words);
     words = one_line(std::move(words));
     if (stopped.empty() && WIFEXITED(status) && WEXITSTATUS(status) == 0) return words;
-    return fail(ErrorKind::UnknownOutcome, "{}: {}{}{}", run.command.front(),
-                stopped.empty() ? ending(status) : stopped, words.empty() ? "" : "; it said: ", words);
+    auto ended = fail(ErrorKind::UnknownOutcome, "{}: {}{}{}", run.command.front(),
+                      stopped.empty() ? ending(status) : stopped, words.empty() ? "" : "; it said: ", words);
+    if (stopped.empty() && WIFEXITED(status)) ended.value().code = WEXITSTATUS(status);
+    return ended;
 }
 
 PromoteHook::~PromoteHook() {

@@ -20,11 +20,14 @@ struct HookRun {
     std::vector<std::string> command;                // looked up in PATH
     std::map<std::string, std::string> environment;  // added to our own
     base::Duration deadline{};
+    std::string input = {};      // on its standard input
+    std::string directory = {};  // where it runs; empty: where we do
 };
 
 // Runs it to its end. Success: it ended with 0; the text is the end of what it printed (at most 1000 bytes, one line).
 // Errors: NotFound (it could not be started: nothing has happened), UnknownOutcome for every other end: with another
-// status, by a signal, or ended by us at the deadline (SIGTERM to its group, two seconds later SIGKILL).
+// status (which is the error's code), by a signal, or ended by us at the deadline (SIGTERM to its group, two seconds
+// later SIGKILL).
 base::Result<std::string> run_hook(const HookRun& run, const std::function<bool()>& cancelled);
 
 class PromoteHook final : public ports::PromoteHook {

@@ -10,6 +10,7 @@ using base::Error;
 using base::ErrorKind;
 
 constexpr int busy_timeout_ms = 5000;
+constexpr int read_pause_ms = 2;
 // "SBox": says that a file is ours.
 constexpr int application_id = 0x53426F78;
 
@@ -22,6 +23,11 @@ Statement& Statement::bind(int index, std::int64_t value) {
 
 Statement& Statement::bind(int index, std::string_view value) {
     sqlite3_bind_text64(handle_.get(), index, value.data(), value.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
+    return *this;
+}
+
+Statement& Statement::bind_blob(int index, std::string_view value) {
+    sqlite3_bind_blob64(handle_.get(), index, value.data(), value.size(), SQLITE_TRANSIENT);
     return *this;
 }
 
@@ -55,6 +61,12 @@ std::int64_t Statement::integer(int column) const { return sqlite3_column_int64(
 
 std::string Statement::text(int column) const {
     const auto* bytes = reinterpret_cast<const char*>(sqlite3_column_text(handle_.get(), column));
+    return bytes == nullptr ? std::string()
+                            : std::string(bytes, static_cast<std::size_t>(sqlite3_column_bytes(handle_.get(), column)));
+}
+
+std::string Statement::blob(int column) const {
+    const auto* bytes = static_cast<const char*>(sqlite3_column_blob(handle_.get(), column));
     return bytes == nullptr ? std::string()
                             : std::string(bytes, static_cast<std::size_t>(sqlite3_column_bytes(handle_.get(), column)));
 }
@@ -95,6 +107,22 @@ base::Result<std::shared_ptr<Database>> Database::open(const std::string& path) 
             Error{ErrorKind::CorruptData, "this SQLite file belongs to another program", path, 0});
     }
     if (id == 0) SB_CHECK(database->execute(fmt::format("PRAGMA application_id={}", application_id)));
+    return database;
+}
+
+base::Result<std::shared_ptr<Database>> Database::open_to_read(const std::string& path, base::Duration busy_timeout) {
+    sqlite3* handle = nullptr;
+    const int code = sqlite3_open_v2(path.c_str(), &handle, SQLITE_OPEN_READONLY | SQLITE_OPEN_FULLMUTEX, nullptr);
+    std::shared_ptr<Database> database(new Database(handle, path));
+    if (code != SQLITE_OK) return tl::unexpected<Error>(database->error("be opened"));
+    // SQLite's own waits grow to 100 ms, which a busy writer leaves no gap for.
+    database->tries_max_ = static_cast<int>(base::to_ms(busy_timeout)) / read_pause_ms;
+    const auto wait = [](void* tries_max, int tries) {
+        if (tries >= *static_cast<int*>(tries_max)) return 0;
+        sqlite3_sleep(read_pause_ms);
+        return 1;
+    };
+    sqlite3_busy_handler(handle, wait, &database->tries_max_);
     return database;
 }
 

@@ -22,6 +22,7 @@ class Statement {
     explicit Statement(sqlite3_stmt* handle) : handle_(handle, &sqlite3_finalize) {}
     Statement& bind(int index, std::int64_t value);
     Statement& bind(int index, std::string_view value);
+    Statement& bind_blob(int index, std::string_view value);
     Statement& bind_time(int index, const std::optional<base::WallTime>& value);  // null without one
     // Ready to be bound and run again.
     void reset();
@@ -31,6 +32,7 @@ class Statement {
     base::Status run();
     std::int64_t integer(int column) const;
     std::string text(int column) const;
+    std::string blob(int column) const;
     bool is_null(int column) const;
 
   private:
@@ -42,6 +44,9 @@ class Database {
     // Opens or makes the file (its folder must exist), in WAL mode with a busy time-out of 5 s, mode 0600.
     // Errors: Unavailable with the path and SQLite's reason; CorruptData if it is not ours.
     static base::Result<std::shared_ptr<Database>> open(const std::string& path);
+    // Another program's file, only to be read: nothing is created, set or changed, and no statement of ours can lock
+    // its writer out for longer than it is stepped. Errors: Unavailable, also for a file that is not there.
+    static base::Result<std::shared_ptr<Database>> open_to_read(const std::string& path, base::Duration busy_timeout);
     ~Database();
     Database(const Database&) = delete;
     Database& operator=(const Database&) = delete;
@@ -63,6 +68,7 @@ class Database {
 
     sqlite3* handle_;
     std::string path_;
+    int tries_max_ = 0;  // for a lock, of a file that is only read
     std::recursive_mutex mutex_;
 };
 

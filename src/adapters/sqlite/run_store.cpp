@@ -41,7 +41,9 @@ constexpr const char* tables =
     " started_ns INTEGER, ended_ns INTEGER);"
     "CREATE TABLE IF NOT EXISTS ledger (token TEXT PRIMARY KEY, run TEXT NOT NULL, subnet TEXT NOT NULL,"
     " kind TEXT NOT NULL, since_ns INTEGER NOT NULL, address TEXT NOT NULL);"
-    "CREATE TABLE IF NOT EXISTS ledger_memory (one INTEGER PRIMARY KEY CHECK (one = 1), document TEXT NOT NULL);";
+    "CREATE TABLE IF NOT EXISTS ledger_memory (one INTEGER PRIMARY KEY CHECK (one = 1), document TEXT NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS job_pauses (job TEXT PRIMARY KEY, by TEXT NOT NULL, reason TEXT NOT NULL,"
+    " at_ns INTEGER NOT NULL);";
 
 // What decisions ask for without reading whole runs. A store that an older version made gets the columns, filled from
 // the documents.
@@ -128,13 +130,17 @@ base::Status RunStore::insert_row(const jobs::Run& run) {
 }
 
 base::Result<ports::Inserted> RunStore::insert(const jobs::Run& run, const std::vector<ports::JournalEntry>& entries,
-                                               const ports::IdempotencyKey& key) {
+                                               const ports::IdempotencyKey& key, ports::IfPaused if_paused) {
     ports::Inserted result{run.id, true};
     SB_CHECK(database_->transaction(true, [&]() -> base::Status {
         SB_TRY(const auto known, known_key(run.job.name, key));
         if (known) {
             result = *known;
             return {};
+        }
+        if (if_paused == ports::IfPaused::Refuse) {
+            SB_TRY(const auto pause, pause_of(run.job.name));
+            if (pause) return fail(ErrorKind::Conflict, "{}", ports::refusal(*pause));
         }
         SB_CHECK(insert_row(run));
         SB_CHECK(remember_key(run, key));

@@ -61,6 +61,8 @@ class Reader {
     // The 1-based line of the key's value, or of the mapping itself.
     int line(const std::string& key = {}) const;
     void fault(const std::string& key, std::string message);
+    // Of the whole file, so far: whether a part is right by itself, before its fields are judged together.
+    std::size_t fault_count() const { return faults_->lines.size(); }
     // Reports the keys that nobody asked for. Call it once, when all were read.
     void finish();
 

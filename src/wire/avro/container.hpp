@@ -45,10 +45,11 @@ class ContainerReader {
     template <typename OnRow>
     base::Status for_each_row(const Plan& plan, OnRow&& on_row) {
         Block block;
+        RowCursor rows(plan);
         for (;;) {
             SB_TRY(const bool more, next_block(block));
             if (!more) return {};
-            RowCursor rows(plan, block.data, block.row_count);
+            rows.start(block.data, block.row_count);
             std::int64_t row = 0;
             while (rows.next()) {
                 if (base::Status status = on_row(rows); !status) return row_error(status.error(), block, row);

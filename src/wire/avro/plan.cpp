@@ -54,6 +54,8 @@ class PlanCompiler {
   private:
     // `at` is the id of the record field whose record this is.
     base::Status record(const Node& node, std::int32_t at, int depth, std::vector<Op>& out) {
+        const bool open = at != no_id && at == request_.open_record;
+        if (open) out.push_back(step(Step::OpenBegin, 0, 0));
         for (const Field& field : node.fields) {
             const std::int32_t id = field.id == no_id || at == nowhere ? nowhere : field.id;
             std::uint32_t slot = no_slot;
@@ -61,6 +63,7 @@ class PlanCompiler {
             if (id != nowhere) SB_CHECK(find_slot(field, at, slot, expect));
             SB_CHECK(value(field.node, at_of(at, id), slot, expect, field, depth + 1, out));
         }
+        if (open) out.push_back(step(Step::OpenEnd, 0, 0));
         return {};
     }
 
@@ -131,34 +134,43 @@ class PlanCompiler {
             case Type::Null:
                 break;
             case Type::Boolean:
-                emit(out, {take ? Step::TakeBoolean : Step::SkipBytes, 1, slot});
+                emit(out, step(take ? Step::TakeBoolean : Step::SkipBytes, 1, slot));
                 break;
             case Type::Int:
             case Type::Long:
             case Type::Enum:
-                emit(out, {take ? Step::TakeVarint : Step::SkipVarints, 1, slot});
+                emit(out, step(take ? Step::TakeVarint : Step::SkipVarints, 1, slot));
                 break;
             case Type::Float:
-                emit(out, {take ? Step::TakeFloat : Step::SkipBytes, 4, slot});
+                emit(out, step(take ? Step::TakeFloat : Step::SkipBytes, 4, slot));
                 break;
             case Type::Double:
-                emit(out, {take ? Step::TakeDouble : Step::SkipBytes, 8, slot});
+                emit(out, step(take ? Step::TakeDouble : Step::SkipBytes, 8, slot));
                 break;
             case Type::Bytes:
             case Type::String:
-                emit(out, {take ? Step::TakeText : Step::SkipText, 0, slot});
+                emit(out, step(take ? Step::TakeText : Step::SkipText, 0, slot));
                 break;
             default:  // fixed; of no bytes, there is nothing to step over
                 if (take || node.fixed_size > 0) {
-                    emit(out, {take ? Step::TakeFixed : Step::SkipBytes, node.fixed_size, slot});
+                    emit(out, step(take ? Step::TakeFixed : Step::SkipBytes, node.fixed_size, slot));
                 }
         }
     }
 
+    static Op step(Step step, std::uint32_t n, std::uint32_t slot) {
+        Op op;
+        op.step = step;
+        op.n = n;
+        op.slot = slot;
+        return op;
+    }
+
     // Neighbouring steps over varints or bytes become one.
-    static void emit(std::vector<Op>& out, Op op) {
+    static void emit(std::vector<Op>& out, const Op& op) {
         const bool joins = op.step == Step::SkipVarints || op.step == Step::SkipBytes;
-        if (joins && !out.empty() && out.back().step == op.step && out.back().n < (1U << 24)) {
+        if (joins && !out.empty() && out.back().step == op.step && !out.back().optional &&
+            out.back().n < (1U << 24)) {
             out.back().n += op.n;
         } else {
             out.push_back(op);
@@ -168,45 +180,60 @@ class PlanCompiler {
     // Of two record branches that hold the same wanted field, the second is refused by find_slot.
     base::Status choice(const Node& node, std::int32_t at, std::uint32_t slot, Expect expect, const Field& field,
                         int depth, std::vector<Op>& out) {
-        std::vector<OpRange> ranges;
-        for (const std::uint32_t child : node.children) {
-            std::vector<Op> body;
-            SB_CHECK(value(child, at, slot, expect, field, depth + 1, body));
-            ranges.push_back(append(body));
+        std::vector<std::vector<Op>> bodies(node.children.size());
+        for (std::size_t i = 0; i < bodies.size(); ++i) {
+            SB_CHECK(value(node.children[i], at, slot, expect, field, depth + 1, bodies[i]));
         }
-        Op op;
-        op.n = static_cast<std::uint32_t>(ranges.size());
         const auto is_null = [&](std::size_t i) { return schema_.nodes[node.children[i]].type == Type::Null; };
-        if (ranges.size() == 2 && (is_null(0) || is_null(1))) {
-            const std::size_t other = is_null(0) ? 1 : 0;
-            op = {Step::Optional, static_cast<std::uint32_t>(1 - other), 0, ranges[other].begin, ranges[other].end};
-        } else {
-            op.step = Step::Switch;
-            op.body_begin = static_cast<std::uint32_t>(plan_.branches_.size());
-            plan_.branches_.insert(plan_.branches_.end(), ranges.begin(), ranges.end());
+        if (bodies.size() == 2 && (is_null(0) || is_null(1))) {
+            out.push_back(optional(is_null(0) ? 0 : 1, bodies[is_null(0) ? 1 : 0]));
+            return {};
         }
+        plan_.branches_skip_slots_ = true;
+        std::vector<OpRange> ranges;
+        for (const std::vector<Op>& body : bodies) ranges.push_back(append(body));
+        Op op = step(Step::Switch, static_cast<std::uint32_t>(ranges.size()), 0);
+        op.body_begin = static_cast<std::uint32_t>(plan_.branches_.size());
+        plan_.branches_.insert(plan_.branches_.end(), ranges.begin(), ranges.end());
         out.push_back(op);
         return {};
     }
 
-    base::Status array(const Node& node, const Field& field, int depth, std::vector<Op>& out) {
-        std::vector<Op> body;
-        if (node.type == Type::Map) emit(body, {Step::SkipText});
-        SB_CHECK(value(node.children[0], nowhere, no_slot, Expect::Any, field, depth + 1, body));
+    // A union whose branch `null` is the null, and whose other one the body reads.
+    Op optional(std::size_t null, const std::vector<Op>& body) {
         Op op;
-        if (body.size() == 1 && body[0].step == Step::SkipVarints) {
-            op.step = Step::SkipVarintArray;
-            op.n = body[0].n;
-        } else if (body.size() == 2 && body[0].step == Step::SkipVarints && body[0].n == 1 &&
-                   body[1].step == Step::SkipText) {
-            op.step = Step::SkipMapLikeArray;
+        if (body.size() == 1 && !body[0].optional) {
+            op = body[0];
         } else {
+            plan_.branches_skip_slots_ = true;
             const OpRange range = append(body);
-            op.step = Step::SkipArray;
+            op = step(Step::Group, 0, 0);
             op.body_begin = range.begin;
             op.body_end = range.end;
         }
-        out.push_back(op);
+        // Zigzag: branch 1 is written as 2.
+        op.optional = true;
+        op.null_byte = static_cast<std::uint8_t>(2 * null);
+        op.value_byte = static_cast<std::uint8_t>(2 - 2 * null);
+        return op;
+    }
+
+    base::Status array(const Node& node, const Field& field, int depth, std::vector<Op>& out) {
+        std::vector<Op> body;
+        if (node.type == Type::Map) emit(body, step(Step::SkipText, 0, 0));
+        SB_CHECK(value(node.children[0], nowhere, no_slot, Expect::Any, field, depth + 1, body));
+        const auto plain = [&](std::size_t i, Step wanted) { return body[i].step == wanted && !body[i].optional; };
+        if (body.size() == 1 && plain(0, Step::SkipVarints)) {
+            out.push_back(step(Step::SkipVarintArray, body[0].n, 0));
+        } else if (body.size() == 2 && plain(0, Step::SkipVarints) && body[0].n == 1 && plain(1, Step::SkipText)) {
+            out.push_back(
+                step(Step::SkipMapLikeArray, 0, static_cast<std::uint32_t>(plan_.map_like_arrays_++)));
+        } else {
+            const OpRange range = append(body);
+            out.push_back(step(Step::SkipArray, 0, 0));
+            out.back().body_begin = range.begin;
+            out.back().body_end = range.end;
+        }
         return {};
     }
 

@@ -33,7 +33,7 @@ struct PlanRequest {
     std::int32_t open_parent = no_id;  // parent) are wanted too, whatever their ids: slots fields.size()…, in order
 };
 
-// One step of a plan. `body` is a range of steps, or of ranges.
+// One step of a plan. `body` is a range of steps, or of ranges. Those that take come last.
 enum class Step : std::uint8_t {
     SkipVarints,       // n of them
     SkipBytes,         // n bytes
@@ -42,7 +42,9 @@ enum class Step : std::uint8_t {
     SkipMapLikeArray,  // blocks of elements of one varint and one text each: Iceberg's map from int to binary
     SkipArray,         // blocks of elements, each read by the body
     Switch,            // a union: n branches, their ranges from `body` on
-    Optional,          // a union of null and one other, where branch n is the null
+    Group,             // the body
+    OpenBegin,         // the open record begins here
+    OpenEnd,           // and ends here
     TakeVarint,        // into the slot
     TakeBoolean,
     TakeFloat,
@@ -53,8 +55,13 @@ enum class Step : std::uint8_t {
 
 struct Op {
     Step step = Step::SkipBytes;
+    // In a union of null and what this step reads, a byte of null_byte stands for the null, and one of value_byte goes
+    // before what is read.
+    bool optional = false;
+    std::uint8_t null_byte = 0;
+    std::uint8_t value_byte = 0;
     std::uint32_t n = 0;
-    std::uint32_t slot = 0;
+    std::uint32_t slot = 0;  // of a SkipMapLikeArray: its number among those
     std::uint32_t body_begin = 0;
     std::uint32_t body_end = 0;
 };
@@ -79,6 +86,9 @@ class Plan {
     const std::vector<Op>& ops() const { return ops_; }
     const std::vector<OpRange>& branches() const { return branches_; }
     OpRange row() const { return row_; }
+    std::size_t map_like_arrays() const { return map_like_arrays_; }
+    // Whether a row may pass a slot without setting it, not even to null.
+    bool branches_skip_slots() const { return branches_skip_slots_; }
 
   private:
     friend class PlanCompiler;
@@ -87,6 +97,8 @@ class Plan {
     OpRange row_;
     std::vector<bool> present_;
     std::vector<std::int32_t> open_ids_;
+    std::size_t map_like_arrays_ = 0;
+    bool branches_skip_slots_ = false;
 };
 
 }  // namespace signalbox::avro

@@ -26,7 +26,7 @@ class Runs : public testing::Test {
         run.job.name = "load";
         run.job.command = {"x"};
         run.first_submitted_at = run.submitted_at = t0 + std::chrono::seconds(letter);
-        EXPECT_TRUE(store_->insert(run, {}, {}));
+        EXPECT_TRUE(store_->insert(run, {}, {}, ports::IfPaused::Refuse));
         return run;
     }
     std::string path_;
@@ -122,28 +122,29 @@ TEST_F(Runs, the_next_attempt_and_the_outcome_are_stored_with_the_end_or_not_at_
 TEST_F(Runs, one_key_makes_one_run_and_stands_for_what_was_asked) {
     jobs::Run run = make('a');
     run.id = jobs::run_id(std::string(32, 'k'));
-    EXPECT_TRUE(store_->insert(run, {}, {"tuesday", "[1]"})->created);
+    EXPECT_TRUE(store_->insert(run, {}, {"tuesday", "[1]"}, ports::IfPaused::Refuse)->created);
     jobs::Run again = run;
     again.id = jobs::run_id(std::string(32, 'l'));
-    const auto same = store_->insert(again, {}, {"tuesday", "[1]"});
+    const auto same = store_->insert(again, {}, {"tuesday", "[1]"}, ports::IfPaused::Refuse);
     ASSERT_TRUE(same);
     EXPECT_FALSE(same->created);
     EXPECT_EQ(same->id, run.id);
     EXPECT_FALSE(store_->load(again.id));
-    const auto other = store_->insert(again, {}, {"tuesday", "[2]"});
+    const auto other = store_->insert(again, {}, {"tuesday", "[2]"}, ports::IfPaused::Refuse);
     ASSERT_FALSE(other);
     EXPECT_EQ(other.error().kind, base::ErrorKind::Conflict);
     again.job.name = "another";
-    EXPECT_TRUE(store_->insert(again, {}, {"tuesday", "[2]"})->created) << "keys belong to their job";
+    EXPECT_TRUE(store_->insert(again, {}, {"tuesday", "[2]"}, ports::IfPaused::Refuse)->created)
+        << "keys belong to their job";
     // A day later the key still stands; long after, it may be used again.
     jobs::Run later = run;
     later.id = jobs::run_id(std::string(32, 'm'));
     later.submitted_at = run.submitted_at + 25h;
-    EXPECT_EQ(store_->insert(later, {}, {"tuesday", "[1]"})->id, run.id);
+    EXPECT_EQ(store_->insert(later, {}, {"tuesday", "[1]"}, ports::IfPaused::Refuse)->id, run.id);
     later.submitted_at = run.submitted_at + ports::key_memory + 1h;
-    ASSERT_TRUE(store_->insert(later, {}, {"other", "[1]"}));
+    ASSERT_TRUE(store_->insert(later, {}, {"other", "[1]"}, ports::IfPaused::Refuse));
     later.id = jobs::run_id(std::string(32, 'n'));
-    EXPECT_TRUE(store_->insert(later, {}, {"tuesday", "[1]"})->created);
+    EXPECT_TRUE(store_->insert(later, {}, {"tuesday", "[1]"}, ports::IfPaused::Refuse)->created);
 }
 
 TEST_F(Runs, those_ahead_are_the_started_the_earlier_and_no_attempt_in_its_backoff) {

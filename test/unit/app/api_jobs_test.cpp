@@ -30,6 +30,17 @@ class FakeJobs final : public api::JobSource {
         if (id != "jr_1") return base::fail(base::ErrorKind::Conflict, "run {} has ended already", id);
         return base::json::object{{"id", id}, {"stop_requested", true}};
     }
+    base::Result<base::json::object> pause_job(const std::string& job, const std::string& reason) override {
+        if (job != "load") return base::fail(base::ErrorKind::NotFound, "there is no job '{}'", job);
+        paused = reason;
+        return base::json::object{{"job", job}, {"reason", reason}};
+    }
+    base::Result<base::json::object> resume_job(const std::string& job) override {
+        if (paused.empty()) return base::fail(base::ErrorKind::Conflict, "job '{}' is not paused", job);
+        paused.clear();
+        return base::json::object{{"job", job}};
+    }
+    std::string paused;
     api::RunRequest asked;
     std::size_t asked_limit = 0;
     bool created = true;
@@ -98,6 +109,21 @@ TEST_F(ApiJobs, runs_are_read_listed_and_stopped) {
     EXPECT_EQ(call("GET", "/v1/runs/jr_2").status, 404u);
     EXPECT_EQ(call("POST", "/v1/runs/jr_1/stop").status, 202u);
     EXPECT_EQ(call("POST", "/v1/runs/jr_2/stop").status, 409u);
+}
+
+TEST_F(ApiJobs, a_job_is_paused_with_a_reason_and_resumed_once) {
+    EXPECT_EQ(call("POST", "/v1/jobs/load/pause", R"({"reason": "the disk is full"})").status, 200u);
+    EXPECT_EQ(jobs_.paused, "the disk is full");
+    for (const char* body : {"", "{}", R"({"reason": " "})", R"({"reason": 1})", R"({"reason": "a\nb"})",
+                             R"({"reason": "x", "by": "me"})"})
+        EXPECT_EQ(call("POST", "/v1/jobs/load/pause", body).status, 400u) << body;
+    EXPECT_EQ(call("POST", "/v1/jobs/other/pause", R"({"reason": "x"})").status, 404u);
+    EXPECT_EQ(call("GET", "/v1/jobs/load/pause").status, 405u);
+    EXPECT_EQ(call("POST", "/v1/jobs/load/resume").status, 200u);
+    EXPECT_EQ(call("POST", "/v1/jobs/load/resume").status, 409u) << "it is not paused any more";
+    EXPECT_EQ(call("POST", "/v1/jobs/load/runs", R"({"force": true})").status, 201u);
+    EXPECT_TRUE(jobs_.asked.force);
+    EXPECT_EQ(call("POST", "/v1/jobs/load/runs", R"({"force": "yes"})").status, 400u);
 }
 
 TEST_F(ApiJobs, methods_tokens_and_a_missing_provider_are_told) {

@@ -1,6 +1,6 @@
 #include <gmock/gmock.h>
 
-#include "avro_builder.hpp"
+#include "unit/lake/avro_builder.hpp"
 #include "base/prng.hpp"
 #include "wire/avro/container.hpp"
 
