@@ -1,8 +1,9 @@
-"""Writes examples/tables/history_*: tables with every commit that they ever had, by PySpark with Iceberg's runtime.
+"""Writes examples/tables/history_*: tables with every commit that they ever had, by PySpark with Iceberg's runtime and by DuckDB.
 
-To repeat it, after `make conformance` has installed both into build/conformance:
+To repeat it, after `make conformance` has installed them into build/conformance:
 
-    build/conformance/venv/bin/python examples/make_histories.py build/conformance/spark/iceberg-spark-runtime-*.jar
+    export CONFORMANCE_REST_CATALOG="build/conformance/rest/classes:build/conformance/rest/*"
+    build/conformance/venv/bin/python examples/make_histories.py build/conformance/spark/iceberg-spark-runtime-*.jar [NAME…]
 
 Ids, times and paths differ at each run, so that the tables are committed rather than made by the build. All metadata files, manifest
 lists and manifests are kept, also those that the writer removed when it expired snapshots; data files are not.
@@ -12,6 +13,9 @@ lists and manifests are kept, also those that the writer removed when it expired
   history_spark  version 2, by region: appends, position deletes, an equality delete, a compaction, a rollback, a branch with two commits, a
                  tag, a staged and a cherry-picked commit, a partition field more, expired snapshots
   history_v3     version 3: deletion vectors of which two share a file and one is replaced, row lineage, zstd manifests, gzip metadata
+  history_duckdb version 3, by DuckDB 1.5.5, whose metadata tables are read by Spark: deletion vectors that replace one another, with two faults
+                 of that writer: replaced vectors are missing in the summary (the totals stay wrong from then on), and entries that the
+                 parent had as DELETED are written DELETED again, as if this commit had removed them
 
 Next to each lies NAME.expected.json, worked out from the writer's own metadata tables after each commit (tools/lib/lake_truth.py):
 
@@ -24,36 +28,46 @@ Next to each lies NAME.expected.json, worked out from the writer's own metadata 
 import gzip
 import json
 import pathlib
+import re
 import shutil
 import sys
 import tempfile
+import typing
+
+import duckdb
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tools" / "lib"))
+sys.path[:0] = [str(ROOT / "tools" / "lib"), str(ROOT / "test" / "conformance")]
 import lake_truth  # noqa: E402  (the path comes first)
 from iceberg_spark import Lake  # noqa: E402
+from rest_catalog import RestCatalog  # noqa: E402
 
 TARGET = ROOT / "examples" / "tables"
 DELETED = 2  # an entry's status
 REGIONS = "element_at(array('eu', 'us', 'ap'), CAST(id % 3 + 1 AS INT))"
 
 
+def version_of(metadata_file: str) -> int:
+    """v12.metadata.json, 00012-….metadata.json"""
+    return int(re.match(r"v?([0-9]+)", metadata_file)[1])
+
+
 class History:
     """One table, its truth noted after every step."""
 
-    def __init__(self, lake: Lake, name: str, version: int, partitioned_by: str, **properties: str):
+    def __init__(self, lake: Lake, name: str, table: str, folder: pathlib.Path, run: typing.Callable[[str], object]):
         self.lake = lake
         self.name = name
-        self.table = f"shop.{name}"
+        self.table = table
+        self.folder = folder
+        self.run = run
         self.live: dict[int, list[dict]] = {}
         self.commits: list[dict] = []
         self.rows_made = 0
         self.files: dict[str, bytes] = {}
-        given = ", ".join(f"'{key}'='{value}'" for key, value in {"format-version": str(version), **properties}.items())
-        lake.sql(f"CREATE TABLE {self.table} (id BIGINT, name STRING, region STRING) USING iceberg {partitioned_by} TBLPROPERTIES ({given})")
 
     def do(self, statement: str, ref: str | None = "main") -> None:
-        self.lake.sql(statement.replace("$T", self.table))
+        self.run(statement.replace("$T", self.table))
         self.note(ref)
 
     def insert(self, count: int, ref: str | None = "main") -> None:
@@ -62,13 +76,9 @@ class History:
         self.rows_made += count
         self.do(f"INSERT INTO {target} SELECT id, concat('name-', id), {REGIONS}{more} FROM range({self.rows_made - count}, {self.rows_made})", ref)
 
-    def folder(self) -> pathlib.Path:
-        return self.lake.folder(self.table)
-
     def metadata_file(self) -> str:
-        hint = (self.folder() / "metadata" / "version-hint.text").read_text()
-        (newest,) = [path for path in (self.folder() / "metadata").iterdir() if path.name in (f"v{hint}.metadata.json", f"v{hint}.gz.metadata.json")]
-        return newest.name
+        self.collect()
+        return max((name for name in self.files if name.endswith(".metadata.json")), key=version_of)
 
     def snapshots(self) -> list[dict]:
         return sorted(self.lake.tables(self.table, "snapshots")["snapshots"], key=lambda row: row["committed_at"])
@@ -85,14 +95,14 @@ class History:
             self.commits.append(lake_truth.commit(snapshot, before, self.live[number]) | {"ref": ref})
 
     def collect(self) -> None:
-        self.files |= {path.name: path.read_bytes() for path in (self.folder() / "metadata").iterdir() if not path.name.startswith(".")}
+        self.files |= {path.name: path.read_bytes() for path in (self.folder / "metadata").iterdir() if not path.name.startswith(".")}
+
+    def text(self, name: str) -> bytes:
+        return gzip.decompress(self.files[name]) if ".gz." in name else self.files[name]
 
     def first_metadata_file(self, snapshot_id: int) -> str:
-        def version(name: str) -> int:
-            return int(name[1:].split(".")[0])
-        for name in sorted((name for name in self.files if name.endswith(".metadata.json")), key=version):
-            text = gzip.decompress(self.files[name]) if ".gz." in name else self.files[name]
-            if any(snapshot["snapshot-id"] == snapshot_id for snapshot in json.loads(text).get("snapshots", [])):
+        for name in sorted((name for name in self.files if name.endswith(".metadata.json")), key=version_of):
+            if any(snapshot["snapshot-id"] == snapshot_id for snapshot in json.loads(self.text(name)).get("snapshots", [])):
                 return name
         raise KeyError(snapshot_id)
 
@@ -110,7 +120,7 @@ class History:
             "current": {
                 "snapshot_id": current,
                 "metadata_file": self.metadata_file(),
-                "format_version": json.loads(self.lake.sql(f"SHOW TBLPROPERTIES {self.table} ('format-version')")[0].value),
+                "format_version": json.loads(self.text(self.metadata_file()))["format-version"],
                 "refs": {row["name"]: {"type": row["type"].lower(), "snapshot_id": row["snapshot_id"]} for row in theirs["refs"]},
                 **lake_truth.totals(files),
                 "metrics": change | lake_truth.table_metrics(files, theirs["partitions"]) | lake_truth.shape_metrics(files, theirs["manifests"], 512 << 20),
@@ -127,8 +137,14 @@ class History:
         (TARGET / f"{self.name}.expected.json").write_text(json.dumps(expected, indent=1) + "\n")
 
 
+def by_spark(lake: Lake, name: str, version: int, partitioned_by: str, **properties: str) -> History:
+    given = ", ".join(f"'{key}'='{value}'" for key, value in {"format-version": str(version), **properties}.items())
+    lake.sql(f"CREATE TABLE shop.{name} (id BIGINT, name STRING, region STRING) USING iceberg {partitioned_by} TBLPROPERTIES ({given})")
+    return History(lake, name, f"shop.{name}", lake.folder(f"shop.{name}"), lake.sql)
+
+
 def make_v1(lake: Lake) -> None:
-    history = History(lake, "history_v1", 1, "")
+    history = by_spark(lake, "history_v1", 1, "")
     for count in (40, 25):
         history.insert(count)
     history.do("DELETE FROM $T WHERE id < 10")
@@ -149,7 +165,7 @@ def inline_manifests(path: pathlib.Path, snapshot_id: int, lake: Lake, history: 
 
 
 def make_v2(lake: Lake) -> None:
-    history = History(lake, "history_spark", 2, "PARTITIONED BY (region)", **{f"write.{kind}.mode": "merge-on-read" for kind in ("delete", "update", "merge")},
+    history = by_spark(lake, "history_spark", 2, "PARTITIONED BY (region)", **{f"write.{kind}.mode": "merge-on-read" for kind in ("delete", "update", "merge")},
                       **{"commit.manifest.min-count-to-merge": "4"})
     for count in (30, 12, 9):
         history.insert(count)
@@ -182,7 +198,7 @@ def make_v2(lake: Lake) -> None:
 
 
 def make_v3(lake: Lake) -> None:
-    history = History(lake, "history_v3", 3, "PARTITIONED BY (region)", **{f"write.{kind}.mode": "merge-on-read" for kind in ("delete", "update", "merge")},
+    history = by_spark(lake, "history_v3", 3, "PARTITIONED BY (region)", **{f"write.{kind}.mode": "merge-on-read" for kind in ("delete", "update", "merge")},
                       **{"write.manifest.compression-codec": "zstd", "write.metadata.compression-codec": "gzip"})
     history.insert(30)
     history.insert(15)
@@ -195,11 +211,31 @@ def make_v3(lake: Lake) -> None:
     history.keep(history.expected())
 
 
+def make_duckdb(lake: Lake, server: RestCatalog) -> None:
+    database = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false", "threads": "1"})
+    for name in ("avro", "httpfs", "iceberg"):
+        (extension,) = pathlib.Path(sys.prefix).glob(f"lib/python3*/site-packages/duckdb_extension_{name}/extensions/*/{name}.duckdb_extension")
+        database.execute(f"LOAD '{extension}'")
+    database.execute(f"ATTACH '' AS rest (TYPE iceberg, ENDPOINT '{server.uri}', AUTHORIZATION_TYPE 'none')")
+    database.execute("CREATE SCHEMA rest.shop")
+    database.execute("CREATE TABLE rest.shop.history_duckdb (id BIGINT, name VARCHAR) WITH ('format-version'='3')")
+    history = History(lake, "history_duckdb", "rest.shop.history_duckdb", server.warehouse / "shop" / "history_duckdb", database.execute)
+    history.do("INSERT INTO $T SELECT i, 'name-' || i FROM range(20) r(i)")
+    history.do("INSERT INTO $T SELECT i, 'name-' || i FROM range(20, 27) r(i)")
+    history.do("DELETE FROM $T WHERE id IN (3, 4, 21)")
+    history.do("DELETE FROM $T WHERE id = 6")
+    history.do("UPDATE $T SET name = 'renamed' WHERE id IN (5, 22)")
+    history.do("INSERT INTO $T SELECT i, 'name-' || i FROM range(27, 29) r(i)")
+    history.keep(history.expected())
+    database.close()
+
+
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        lake = Lake(sys.argv[1], pathlib.Path(folder))
-        for make in (make_v1, make_v2, make_v3):
-            make(lake)
+    with tempfile.TemporaryDirectory() as folder, RestCatalog(pathlib.Path(folder) / "rest") as server:
+        lake = Lake(sys.argv[1], pathlib.Path(folder) / "lake", server.uri)
+        makers = {"history_v1": make_v1, "history_spark": make_v2, "history_v3": make_v3, "history_duckdb": lambda lake: make_duckdb(lake, server)}
+        for name in sys.argv[2:] or makers:
+            makers[name](lake)
         lake.stop()
 
 

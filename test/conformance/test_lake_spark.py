@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import random
+import subprocess
 import sys
 
 import pytest
@@ -102,8 +103,8 @@ class Watched:
             self.commits[number] = lake_truth.commit(snapshot, [] if parent is None else self.live[parent], self.live[number])
 
 
-def check_writer(table: Watched) -> None:
-    """The writer's tables agree with one another: otherwise they could not be the truth."""
+def check_whole(table: Watched) -> None:
+    """At the end: the writer's tables agree with one another, otherwise they could not be the truth; and every commit that is left."""
     def by_identity(files):
         return sorted((str(lake_truth.identity_of(f)), f["content"], f["record_count"]) for f in files)
     theirs = table.lake.tables(table.name, "files", "data_files", "delete_files", "entries", "manifests", "all_manifests", "refs", "history",
@@ -118,6 +119,63 @@ def check_writer(table: Watched) -> None:
     assert {row["path"] for row in theirs["manifests"]} == mine
     live = sum(row[f"{kind}_data_files_count"] for row in theirs["manifests"] for kind in ("added", "existing"))
     assert live == len(theirs["data_files"])
+    check_commits(table)
+
+
+def our_commits(folder: pathlib.Path) -> list[dict] | None:
+    """What `signalbox table commits` makes of the newest metadata file, oldest first; None if this build has no such command."""
+    command = [os.environ["SIGNALBOX_BIN"], "table", "commits", str(folder), "--limit", "100000", "--output", "json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    if done.returncode == 2:
+        return None
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["items"]
+
+
+def kinds_of(theirs: dict) -> dict[int, str]:
+    """Of each snapshot: on main, on another branch, once current and not any more, or staged."""
+    parents = {row["snapshot_id"]: row["parent_id"] for row in theirs["snapshots"]}
+
+    def line(head: int | None):
+        while head in parents:
+            yield head
+            head = parents[head]
+    kinds = dict.fromkeys(parents, "staged") | {row["snapshot_id"]: "rolled-back" for row in theirs["history"] if row["snapshot_id"] in parents}
+    for row in sorted(theirs["refs"], key=lambda row: row["name"] == "main"):
+        if row["type"] == "BRANCH":
+            kinds |= dict.fromkeys(line(row["snapshot_id"]), "main" if row["name"] == "main" else "branch")
+    return kinds
+
+
+# Names of a commit's change: ours, the truth's.
+CHANGES = {"added_data_files": "added_data_files", "added_records": "added_records", "added_data_size": "added_bytes",
+           "deleted_data_files": "removed_data_files", "deleted_records": "removed_records", "deleted_data_size": "removed_bytes",
+           "added_delete_files": "added_delete_files", "removed_delete_files": "removed_delete_files",
+           "added_position_deletes": "added_position_deletes", "changed_partition_count": "changed_partitions"}
+
+
+def check_commits(table: Watched) -> None:
+    """Every snapshot that the table still has is one commit, told once, after its parent, with what it did."""
+    items = our_commits(table.lake.folder(table.name))
+    if items is None:
+        return
+    theirs = table.lake.tables(table.name, "snapshots", "refs", "history")
+    kept = {row["snapshot_id"]: row for row in theirs["snapshots"]}
+    ours = [item for item in items if item["kind"] in ("main", "branch", "staged", "rolled-back")]
+    assert sorted(item["snapshot_id"] for item in ours) == sorted(kept)
+    assert {item["snapshot_id"]: item["kind"] for item in ours} == kinds_of(theirs)
+    told: set[int] = set()
+    for item in ours:
+        number = item["snapshot_id"]
+        parent = kept[number]["parent_id"]
+        assert item["parent_id"] == parent and (parent in told or parent not in kept), f"{number} is told before its parent"
+        told.add(number)
+        truth = table.commits[number]
+        assert item["operation"] == truth["operation"]
+        for name, field in CHANGES.items():
+            # Of a commit whose parent has expired only the statuses tell, or nothing: unknown is allowed there, wrong is not.
+            known = item["change"][name] is not None or parent in kept or parent is None
+            assert not known or item["change"][name] == truth[field], (number, name, item["change"], truth)
 
 
 def check_metrics(got: dict, expected: dict) -> None:
@@ -163,7 +221,7 @@ def test_a_table_that_is_rewritten_evolved_and_expired(lake, version):
         table.call("rewrite_manifests")
     table.call("expire_snapshots", "older_than => TIMESTAMP '2099-01-01 00:00:00', retain_last => 2")
     table.do("INSERT OVERWRITE $T SELECT * FROM $T WHERE id % 2 = 0")
-    check_writer(table)
+    check_whole(table)
 
 
 @pytest.mark.parametrize("version", [2, 3])
@@ -192,7 +250,7 @@ def test_deletes_of_every_kind(lake, version):
         vectors = [f for files in table.live.values() for f in files if f["content"] == 1]
         assert len({f["file_path"] for f in vectors}) < len({lake_truth.identity_of(f) for f in vectors}), "no two vectors share a file"
     table.call("rewrite_data_files", "options => map('rewrite-all', 'true', 'remove-dangling-deletes', 'true')")
-    check_writer(table)
+    check_whole(table)
     table.do("DELETE FROM $T WHERE id >= 0")
 
 
@@ -214,8 +272,9 @@ def test_branches_tags_staged_and_cherry_picked_commits(lake):
     table.do(f"CALL lake.system.rollback_to_snapshot('{table.name}', {first})")
     table.do(f"CALL lake.system.fast_forward('{table.name}', 'main', 'audit')")
     table.insert(1)
+    check_commits(table)
     table.do("ALTER TABLE $T DROP BRANCH audit", "ALTER TABLE $T DROP TAG first")
-    check_writer(table)
+    check_whole(table)
 
 
 @pytest.mark.parametrize("codec, name", [("gzip", b"deflate"), ("snappy", b"snappy"), ("zstd", b"zstandard"), ("uncompressed", b"null")])
@@ -250,3 +309,4 @@ def test_any_sequence_of_commits(lake, seed):
             lambda: table.call("rewrite_data_files", "options => map('rewrite-all', 'true')"),
             lambda: table.call("rewrite_manifests"),
         ])()
+    check_whole(table)

@@ -1,4 +1,5 @@
-"""PySpark with Iceberg's runtime on a Hadoop catalog in a folder: a writer of tables that Signalbox shares no code with."""
+"""PySpark with Iceberg's runtime on a Hadoop catalog in a folder: a writer of tables that Signalbox shares no code with.
+With a REST catalog it also reads what others write there."""
 import json
 import pathlib
 
@@ -11,10 +12,13 @@ FILE_COLUMNS = ["content", "file_path", "file_format", "spec_id", "partition", "
 
 
 class Lake:
-    """`warehouse`: where the tables lie, NAMESPACE/TABLE each. One to a process, as Spark itself has it."""
+    """`warehouse`: where the tables lie, NAMESPACE/TABLE each. Tables of the REST catalog are called rest.NAMESPACE.TABLE. One to a process,
+    as Spark itself has it."""
 
-    def __init__(self, runtime_jar: str, warehouse: pathlib.Path):
+    def __init__(self, runtime_jar: str, warehouse: pathlib.Path, rest_uri: str = ""):
         self.warehouse = warehouse
+        rest = {"spark.sql.catalog.rest": "org.apache.iceberg.spark.SparkCatalog", "spark.sql.catalog.rest.type": "rest",
+                "spark.sql.catalog.rest.uri": rest_uri, "spark.sql.catalog.rest.cache-enabled": "false"} if rest_uri else {}
         builder = SparkSession.builder.master("local[1]").appName("signalbox")
         for key, value in {
             "spark.jars": runtime_jar,
@@ -38,6 +42,7 @@ class Lake:
             f"spark.sql.catalog.{CATALOG}.type": "hadoop",
             f"spark.sql.catalog.{CATALOG}.warehouse": str(warehouse),
             f"spark.sql.catalog.{CATALOG}.cache-enabled": "false",
+            **rest,
         }.items():
             builder = builder.config(key, value)
         self.spark = builder.getOrCreate()
