@@ -12,7 +12,7 @@ PYTHON := /usr/bin/python3
 CTEST := ctest --test-dir $(BUILD) --output-on-failure --no-tests=error
 
 .DEFAULT_GOAL := help
-.PHONY: help packages lint-packages conformance-packages build all-targets demo test conformance lint tidy-all fuzz bench bench-follow bench-jobs soak clean
+.PHONY: help packages lint-packages conformance-packages build all-targets demo test conformance lint tidy-all fuzz bench bench-follow bench-jobs bench-lake soak clean
 
 help: ## what can be done here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -61,9 +61,14 @@ bench-jobs: build ## the figures of choosing (about 60 minutes, needs root); ONL
 	@ninja -C $(BUILD) -j $(JOBS) jobs_bench
 	@$(PYTHON) bench/jobs.py --build $(BUILD) --kills $(KILLS) $(foreach series,$(ONLY),--only $(series))
 
+bench-lake: build conformance-packages ## the figures of watching tables (about 15 minutes); ONLY="share peak…" for a part
+	@ninja -C $(BUILD) -j $(JOBS) lake_bench lake_avro_peer
+	@$(PYTHON) bench/lake.py --build $(BUILD) $(foreach series,$(ONLY),--only $(series))
+
 bench: build ## all figures of docs/benchmarks.md, measured now; FAILOVERS=N per series of the follower
 	-@$(MAKE) --no-print-directory bench-follow
 	-@$(MAKE) --no-print-directory bench-jobs
+	-@$(MAKE) --no-print-directory bench-lake
 	@$(PYTHON) bench/run.py --build $(BUILD)
 
 soak: all-targets ## long random failovers with real servers; HISTORY=N per engine

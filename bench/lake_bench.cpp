@@ -96,10 +96,10 @@ std::uint64_t inflate_all(const Loaded& loaded) {
 
 // The whole way, as `signalbox table metrics` goes it: metadata, both lists, every manifest, the table's state. Gives the
 // live data files.
-std::int64_t read_all(const std::string& folder) {
+std::int64_t read_all(const std::string& folder, unsigned threads = 1) {
     const iceberg::LocalTable table = open(folder);
     iceberg::LocalFiles files(table);
-    iceberg::TableReader reader(files);
+    iceberg::TableReader reader(files, threads);
     const auto reading = engine::read_snapshot(reader, table.metadata, *table.metadata.current_snapshot(), {});
     if (!reading) stop(reading.error().text());
     if (reading->change.truth != lake::Truth::Difference) stop("the change is not known by the difference");
@@ -140,6 +140,18 @@ json::object read(const std::string& folder, int times) {
     return {{"entries", files}, {"core_s", core}, {"wall_s", wall}};
 }
 
+// Seconds of one thread and of several, in alternation.
+json::object scale(const std::string& folder, int pairs, unsigned threads) {
+    const std::int64_t files = read_all(folder, threads);
+    json::array one;
+    json::array several;
+    for (int i = 0; i < pairs; ++i) {
+        one.push_back(timed([&] { read_all(folder, 1); }).second);
+        several.push_back(timed([&] { read_all(folder, threads); }).second);
+    }
+    return {{"entries", files}, {"one", one}, {"several", several}};
+}
+
 json::object make(const bench::TableOptions& options) {
     const bench::TableMade made = bench::make_table(options);
     return {{"files", made.files},         {"records", made.records},
@@ -169,6 +181,11 @@ int main(int argc, char** argv) {
     read_command->add_option("FOLDER", folder)->required();
     int times = 1;
     read_command->add_option("--times", times)->check(CLI::Range(1, 1000));
+    unsigned threads = 2;
+    CLI::App* const scale_command = app.add_subcommand("scale", "one thread beside several, in alternation");
+    scale_command->add_option("FOLDER", folder)->required();
+    scale_command->add_option("--pairs", pairs)->check(CLI::Range(1, 1000));
+    scale_command->add_option("--threads", threads)->check(CLI::Range(2, 64));
     CLI11_PARSE(app, argc, argv);
     try {
         if (make_command->parsed()) options.folder = std::filesystem::absolute(options.folder).lexically_normal().string();
@@ -176,6 +193,7 @@ int main(int argc, char** argv) {
         if (make_command->parsed()) result = make(options);
         if (share_command->parsed()) result = share(folder, pairs);
         if (read_command->parsed()) result = read(folder, times);
+        if (scale_command->parsed()) result = scale(folder, pairs, threads);
         std::cout << json::serialize(result) << "\n";
     } catch (const std::exception& error) {
         std::cerr << "lake_bench: " << error.what() << "\n";

@@ -104,7 +104,7 @@ avro::PlanRequest entry_request() {
     return request;
 }
 
-Status read_partition(const avro::Plan& plan, const avro::RowCursor& row, lake::ManifestEntry& entry) {
+void read_partition(const avro::Plan& plan, const avro::RowCursor& row, lake::ManifestEntry& entry) {
     entry.partition.clear();
     for (std::size_t i = 0; i < plan.open_ids().size(); ++i) {
         const avro::Value& value = row[FirstPartition + i];
@@ -127,7 +127,6 @@ Status read_partition(const avro::Plan& plan, const avro::RowCursor& row, lake::
         }
         entry.partition.push_back(field);
     }
-    return {};
 }
 
 // Inherited only by added files; all files of a manifest of sequence number 0, which version 1 wrote, have 0. Else a
@@ -140,8 +139,8 @@ std::optional<std::int64_t> data_sequence(const avro::RowCursor& row, const lake
     return std::nullopt;
 }
 
-Status read_entry(const avro::Plan& plan, const avro::RowCursor& row, const lake::ManifestFile& manifest,
-                  lake::ManifestEntry& entry) {
+// All but the partition.
+Status read_entry(const avro::RowCursor& row, const lake::ManifestFile& manifest, lake::ManifestEntry& entry) {
     const std::int64_t content = row[FileContent].null() ? 0 : row[FileContent].integer;
     if (row[EntryStatus].null() || row[EntryStatus].integer < 0 || row[EntryStatus].integer > 2) {
         return fail(ErrorKind::CorruptData, "status is {}, expected 0, 1 or 2", row[EntryStatus].integer);
@@ -164,7 +163,7 @@ Status read_entry(const avro::Plan& plan, const avro::RowCursor& row, const lake
     const bool shared = entry.deletion_vector && !row[ContentSize].null();
     entry.size_bytes = row[shared ? ContentSize : FileSize].integer;
     entry.content_offset = entry.deletion_vector ? number(row[ContentOffset]) : std::nullopt;
-    return read_partition(plan, row, entry);
+    return {};
 }
 
 // What the manifest says of itself in its header must agree with its line in the list. Some writers say nothing.
@@ -210,10 +209,11 @@ Status check_partition(const avro::Plan& plan, const lake::PartitionSpec& spec) 
     return {};
 }
 
-// Calls on_entry(entry, spec id) for each entry, which lives until the next.
-template <typename OnEntry>
+// Calls on_entry(entry, spec id) for each entry, which lives until the next; without its partition where
+// knows(its bytes) says that they are known.
+template <typename Knows, typename OnEntry>
 Status for_each_entry(std::string_view file, const lake::ManifestFile& manifest, const lake::TableMetadata& metadata,
-                      const OnEntry& on_entry) {
+                      const Knows& knows, const OnEntry& on_entry) {
     if (manifest.encrypted) return fail(ErrorKind::NotSupported, "the manifest is encrypted, which is not supported");
     if (manifest.length_bytes && *manifest.length_bytes != static_cast<std::int64_t>(file.size())) {
         return fail(
@@ -229,7 +229,8 @@ Status for_each_entry(std::string_view file, const lake::ManifestFile& manifest,
     SB_CHECK(check_partition(plan, *metadata.spec(spec_id)));
     lake::ManifestEntry entry;
     return reader.for_each_row(plan, [&](const avro::RowCursor& row) -> Status {
-        SB_CHECK(read_entry(plan, row, manifest, entry));
+        SB_CHECK(read_entry(row, manifest, entry));
+        if (!knows(row.open_bytes())) read_partition(plan, row, entry);
         return on_entry(entry, spec_id);
     });
 }
@@ -253,15 +254,16 @@ Result<std::vector<lake::ManifestFile>> read_manifest_list(std::string_view file
 Result<lake::ManifestAggregate> read_manifest(std::string_view file, const lake::ManifestFile& manifest,
                                               const lake::TableMetadata& metadata) {
     lake::AggregateBuilder builder(manifest);
-    SB_CHECK(for_each_entry(file, manifest, metadata, [&](lake::ManifestEntry& entry, std::int32_t spec_id) {
-        return builder.add(entry, spec_id);
-    }));
+    SB_CHECK(for_each_entry(
+        file, manifest, metadata, [&](std::string_view partition) { return builder.knows(partition); },
+        [&](lake::ManifestEntry& entry, std::int32_t spec_id) { return builder.add(entry, spec_id); }));
     return builder.finish();
 }
 
 Status read_live_files(std::string_view file, const lake::ManifestFile& manifest, const lake::TableMetadata& metadata,
                        std::vector<lake::LiveFile>& files) {
-    return for_each_entry(file, manifest, metadata, [&](lake::ManifestEntry& entry, std::int32_t) -> Status {
+    const auto never = [](std::string_view) { return false; };
+    return for_each_entry(file, manifest, metadata, never, [&](lake::ManifestEntry& entry, std::int32_t) -> Status {
         if (entry.status == lake::EntryStatus::Deleted) return {};
         if (files.size() >= lake::compared_files_max) {
             return fail(ErrorKind::NotSupported, "more than {} files are to be compared", lake::compared_files_max);

@@ -1,6 +1,7 @@
 #include "adapters/iceberg/table_reader.hpp"
 
 #include "adapters/iceberg/manifest_reader.hpp"
+#include "adapters/iceberg/parallel_read.hpp"
 
 namespace signalbox::iceberg {
 
@@ -54,17 +55,22 @@ Result<std::vector<lake::ManifestFile>> TableReader::manifests(const lake::Table
 Status TableReader::read(const lake::TableMetadata& metadata, const std::vector<lake::ManifestFile>& manifests,
                          const std::function<Status(lake::ManifestAggregate)>& on_aggregate,
                          const std::function<void(const ports::ReadProgress&)>& on_progress) {
-    ports::ReadProgress progress{0, manifests.size(), 0};
-    for (const lake::ManifestFile& manifest : manifests) {
-        SB_TRY(const std::string content, files_.read(manifest.path, file_max_bytes));
+    const auto read_one = [&](std::size_t index, ReadRoom& room) -> Result<ReadAggregate> {
+        const lake::ManifestFile& manifest = manifests[index];
+        SB_TRY(const std::string_view content, files_.read_into(manifest.path, file_max_bytes, room.file));
         auto aggregate = read_manifest(content, manifest, metadata);
         if (!aggregate) return in_context(aggregate.error(), files_.place(manifest.path));
-        SB_CHECK(on_aggregate(std::move(*aggregate)));
+        return ReadAggregate{std::move(*aggregate), content.size()};
+    };
+    ports::ReadProgress progress{0, manifests.size(), 0};
+    const auto take_one = [&](ReadAggregate result) -> Status {
+        SB_CHECK(on_aggregate(std::move(result.aggregate)));
         ++progress.done;
-        progress.bytes += content.size();
+        progress.bytes += result.bytes;
         if (on_progress) on_progress(progress);
-    }
-    return {};
+        return {};
+    };
+    return read_in_parallel(manifests.size(), threads_, read_one, take_one);
 }
 
 Status TableReader::read_files(const lake::TableMetadata& metadata, const lake::ManifestFile& manifest,

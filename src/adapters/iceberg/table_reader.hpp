@@ -8,8 +8,8 @@ namespace signalbox::iceberg {
 
 class TableReader : public ports::TableReader {
   public:
-    // `files` must outlive it.
-    explicit TableReader(ports::TableFiles& files) : files_(files) {}
+    // `files` must outlive it. read() uses up to so many threads; 0 means one per core.
+    explicit TableReader(ports::TableFiles& files, unsigned threads = 0) : files_(files), threads_(threads) {}
 
     base::Result<std::vector<lake::ManifestFile>> manifests(const lake::TableMetadata& metadata,
                                                             const lake::Snapshot& snapshot) override;
@@ -22,6 +22,7 @@ class TableReader : public ports::TableReader {
 
   private:
     ports::TableFiles& files_;
+    unsigned threads_;
 };
 
 }  // namespace signalbox::iceberg

@@ -26,11 +26,6 @@ std::int64_t wrapping_subtract(std::int64_t a, std::int64_t b) {
     return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) - static_cast<std::uint64_t>(b));
 }
 
-Status add_to(std::int64_t& sum, std::int64_t value) {
-    if (!__builtin_add_overflow(sum, value, &sum)) return {};
-    return fail(ErrorKind::CorruptData, "a total outgrows 64 bits: the counts can't be true");
-}
-
 std::size_t index(EntryStatus status) { return static_cast<std::size_t>(status); }
 std::size_t index(FileContent content) { return static_cast<std::size_t>(content); }
 
@@ -86,27 +81,42 @@ FileSum& FileSum::operator-=(const FileSum& other) {
     return *this;
 }
 
+SizeBucket& SizeHistogram::own(std::uint8_t number) {
+    auto at = buckets_.begin();
+    while (at != buckets_.end() && at->first < number) ++at;
+    if (at == buckets_.end() || at->first != number) at = buckets_.insert(at, {number, SizeBucket{}});
+    return at->second;
+}
+
+SizeBucket SizeHistogram::bucket(std::uint8_t number) const {
+    for (const auto& [place, bucket] : buckets_) {
+        if (place == number) return bucket;
+    }
+    return {};
+}
+
 void SizeHistogram::add(std::int64_t size_bytes) {
     const auto magnitude = static_cast<std::uint64_t>(std::max<std::int64_t>(size_bytes, 1));
-    SizeBucket& bucket = buckets_[static_cast<std::uint8_t>(std::bit_width(magnitude) - 1)];
+    SizeBucket& bucket = own(static_cast<std::uint8_t>(std::bit_width(magnitude) - 1));
     ++bucket.files;
     bucket.size_bytes += size_bytes;
 }
 
 void SizeHistogram::add(const SizeHistogram& other) {
     for (const auto& [place, bucket] : other.buckets_) {
-        buckets_[place].files += bucket.files;
-        buckets_[place].size_bytes += bucket.size_bytes;
+        SizeBucket& sum = own(place);
+        sum.files += bucket.files;
+        sum.size_bytes += bucket.size_bytes;
     }
 }
 
 void SizeHistogram::subtract(const SizeHistogram& other) {
     for (const auto& [place, bucket] : other.buckets_) {
-        SizeBucket& own = buckets_[place];
-        own.files -= bucket.files;
-        own.size_bytes -= bucket.size_bytes;
-        if (own.files == 0) buckets_.erase(place);
+        SizeBucket& rest = own(place);
+        rest.files -= bucket.files;
+        rest.size_bytes -= bucket.size_bytes;
     }
+    std::erase_if(buckets_, [](const auto& entry) { return entry.second.files == 0; });
 }
 
 SizeBucket SizeHistogram::below(std::int64_t target_bytes) const {
@@ -119,7 +129,7 @@ SizeBucket SizeHistogram::below(std::int64_t target_bytes) const {
     return sum;
 }
 
-void SizeHistogram::put(std::uint8_t bucket, SizeBucket value) { buckets_[bucket] = value; }
+void SizeHistogram::put(std::uint8_t bucket, SizeBucket value) { own(bucket) = value; }
 
 void Extremes::add(std::int64_t value) {
     min = std::min(min.value_or(value), value);
@@ -152,11 +162,30 @@ void AggregateBuilder::Writers::add(std::optional<std::int64_t> id) {
     snapshot_id = id;
 }
 
+std::size_t AggregateBuilder::BytesHash::operator()(std::string_view bytes) const {
+    return XXH3_64bits(bytes.data(), bytes.size());
+}
+
+bool AggregateBuilder::knows(std::string_view partition_bytes) {
+    asked_ = true;
+    if (part_ != nullptr && bytes_ == partition_bytes) return true;
+    bytes_ = partition_bytes;
+    const auto found = parts_by_bytes_.find(partition_bytes);
+    part_ = found == parts_by_bytes_.end() ? nullptr : found->second;
+    return part_ != nullptr;
+}
+
 Status AggregateBuilder::add(ManifestEntry& entry, std::int32_t spec_id) {
     SB_CHECK(check(entry));
-    SB_CHECK(add_to(everything_records_, entry.record_count));
-    SB_CHECK(add_to(everything_bytes_, entry.size_bytes));
-    SB_TRY(PartitionPart* const part, part_of(entry, spec_id));
+    if (__builtin_add_overflow(everything_records_, entry.record_count, &everything_records_) ||
+        __builtin_add_overflow(everything_bytes_, entry.size_bytes, &everything_bytes_)) {
+        return fail(ErrorKind::CorruptData, "a total outgrows 64 bits: the counts can't be true");
+    }
+    PartitionPart* part = asked_ ? part_ : nullptr;
+    if (part == nullptr) {
+        SB_TRY(part, find_part(entry, spec_id));
+    }
+    asked_ = false;
     const FileSum file{1, entry.record_count, entry.size_bytes, hash_path(entry.path, entry.content_offset)};
     by_status_[index(entry.status)] += file;
     if (entry.status == EntryStatus::Deleted) {
@@ -198,21 +227,23 @@ Status AggregateBuilder::check(const ManifestEntry& entry) const {
     return {};
 }
 
-Result<PartitionPart*> AggregateBuilder::part_of(ManifestEntry& entry, std::int32_t spec_id) {
+Result<PartitionPart*> AggregateBuilder::find_part(ManifestEntry& entry, std::int32_t spec_id) {
     partition_key(entry.partition, key_);
-    if (last_part_ == nullptr || key_ != last_key_) {
-        auto found = aggregate_.partitions.find(key_);
-        if (found == aggregate_.partitions.end()) {
-            if (aggregate_.partitions.size() >= partitions_max) {
-                return fail(ErrorKind::NotSupported, "the manifest has more than {} partitions", partitions_max);
-            }
-            found = aggregate_.partitions.emplace(key_, PartitionPart{}).first;
+    auto found = aggregate_.partitions.find(key_);
+    if (found == aggregate_.partitions.end()) {
+        if (aggregate_.partitions.size() >= partitions_max) {
+            return fail(ErrorKind::NotSupported, "the manifest has more than {} partitions", partitions_max);
         }
-        last_part_ = &found->second;
-        last_key_ = key_;
+        found = aggregate_.partitions.emplace(key_, PartitionPart{}).first;
     }
-    last_part_->spec_id = std::max(last_part_->spec_id, spec_id);
-    return last_part_;
+    PartitionPart* const part = &found->second;
+    part->spec_id = std::max(part->spec_id, spec_id);
+    if (asked_) {
+        part_ = part;
+        // A partition may be written in more than one way; so many ways are remembered, and no more.
+        if (parts_by_bytes_.size() < partitions_max) parts_by_bytes_.emplace(bytes_, part);
+    }
+    return part;
 }
 
 void AggregateBuilder::add_live(const ManifestEntry& entry, const FileSum& file, PartitionPart& part) {
@@ -254,7 +285,8 @@ Result<ManifestAggregate> AggregateBuilder::finish() {
         const Writers& writers = by_status_[index(EntryStatus::Added)].files > 0 ? added_by_ : removed_by_;
         if (!writers.unclear) aggregate_.added_snapshot_id = writers.snapshot_id;
     }
-    last_part_ = nullptr;
+    part_ = nullptr;
+    parts_by_bytes_.clear();
     return std::move(aggregate_);
 }
 

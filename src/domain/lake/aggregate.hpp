@@ -9,6 +9,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/error.hpp"
@@ -54,7 +56,9 @@ class SizeHistogram {
     void add(std::int64_t size_bytes);
     void add(const SizeHistogram& other);
     void subtract(const SizeHistogram& other);
-    const std::map<std::uint8_t, SizeBucket>& buckets() const { return buckets_; }
+    // In use, by their number, ascending.
+    const std::vector<std::pair<std::uint8_t, SizeBucket>>& buckets() const { return buckets_; }
+    SizeBucket bucket(std::uint8_t number) const;
     // Files and bytes in buckets that lie wholly below the target: a file counts as small if its bucket ends at or
     // below target_bytes. With a power of two as target it is exact.
     SizeBucket below(std::int64_t target_bytes) const;
@@ -62,7 +66,10 @@ class SizeHistogram {
     friend bool operator==(const SizeHistogram&, const SizeHistogram&) = default;
 
   private:
-    std::map<std::uint8_t, SizeBucket> buckets_;
+    SizeBucket& own(std::uint8_t number);
+
+    // Few, and looked at for every file: together in memory.
+    std::vector<std::pair<std::uint8_t, SizeBucket>> buckets_;
 };
 
 // The smallest and largest value seen; nothing before the first.
@@ -128,6 +135,9 @@ base::Result<ManifestAggregate> decode_aggregate(std::string_view text);
 class AggregateBuilder {
   public:
     explicit AggregateBuilder(const ManifestFile& manifest);
+    // Whether an entry was added before whose partition was written as these bytes; then the next entry may leave its
+    // partition's values out. Most of the work per entry is saved by this.
+    bool knows(std::string_view partition_bytes);
     // May sort the entry's partition values. CorruptData for an entry that can't be true (negative counts, a delete
     // file in a manifest of data files) or sums past 64 bits; NotSupported past partitions_max partitions.
     base::Status add(ManifestEntry& entry, std::int32_t spec_id);
@@ -144,7 +154,7 @@ class AggregateBuilder {
         void add(std::optional<std::int64_t> id);
     };
     base::Status check(const ManifestEntry& entry) const;
-    base::Result<PartitionPart*> part_of(ManifestEntry& entry, std::int32_t spec_id);
+    base::Result<PartitionPart*> find_part(ManifestEntry& entry, std::int32_t spec_id);
     void add_live(const ManifestEntry& entry, const FileSum& file, PartitionPart& part);
 
     const ManifestFile& manifest_;
@@ -154,9 +164,16 @@ class AggregateBuilder {
     std::array<FileSum, 3> by_status_;
     Writers added_by_;
     Writers removed_by_;
+    struct BytesHash {
+        using is_transparent = void;
+        std::size_t operator()(std::string_view bytes) const;
+    };
+    std::unordered_map<std::string, PartitionPart*, BytesHash, std::equal_to<>> parts_by_bytes_;
+    // What knows() was asked last, and what it found. Entries of a partition tend to follow one another.
+    std::string bytes_;
+    PartitionPart* part_ = nullptr;
+    bool asked_ = false;  // for the entry that comes next
     std::string key_;
-    std::string last_key_;
-    PartitionPart* last_part_ = nullptr;  // entries of a partition tend to follow one another
 };
 
 }  // namespace signalbox::lake

@@ -28,9 +28,8 @@ bool covers(const ContentSums& whole, const ContentSums& part) {
 
 bool covers(const SizeHistogram& whole, const SizeHistogram& part) {
     for (const auto& [place, bucket] : part.buckets()) {
-        const auto own = whole.buckets().find(place);
-        if (own == whole.buckets().end() || own->second.files < bucket.files) return false;
-        if (own->second.size_bytes < bucket.size_bytes) return false;
+        const SizeBucket own = whole.bucket(place);
+        if (own.files < bucket.files || own.size_bytes < bucket.size_bytes) return false;
     }
     return true;
 }

@@ -261,6 +261,65 @@ TEST(Avro, every_type_is_stepped_over_to_the_byte) {
     }
 }
 
+// What the reader expects of a row from the one before must never show in what it reads.
+TEST(Avro, bounds_whose_keys_and_lengths_change_from_row_to_row_are_stepped_over_to_the_byte) {
+    const Plan plan = plan_of(R"({"type":"record","name":"r","fields":[
+        {"name":"m","type":["null",{"type":"array","logicalType":"map","items":{"type":"record","name":"kv","fields":[
+            {"name":"key","type":"int","field-id":126},{"name":"value","type":"bytes","field-id":127}]}}]},
+        {"name":"a","type":"long","field-id":1}]})",
+                              two_wanted());
+    base::Prng prng(20240131);
+    for (int round = 0; round < 200; ++round) {
+        const std::uint64_t elements = prng.below(600);
+        const std::uint64_t key_max = prng.chance(0.5) ? 60 : 100'000;
+        const double change = prng.unit() * prng.unit();
+        std::vector<std::string> shape(elements);
+        std::string block;
+        constexpr int rows_count = 20;
+        for (int row = 0; row < rows_count; ++row) {
+            block += elements == 0 ? avro_long(0) : avro_long(1) + avro_long(static_cast<std::int64_t>(elements));
+            for (std::string& element : shape) {
+                if (element.empty() || prng.chance(change)) {
+                    element = avro_long(static_cast<std::int64_t>(prng.below(key_max))) +
+                              avro_text(std::string(prng.below(prng.chance(0.9) ? 16 : 200), '\x81'));
+                }
+                block += element;
+            }
+            if (elements > 0) block += avro_long(0);
+            block += avro_long(row * 1'000'003LL);
+        }
+        const std::vector<char> exact(block.begin(), block.end());
+        RowCursor rows(plan, {exact.data(), exact.size()}, rows_count);
+        for (int row = 0; row < rows_count; ++row) {
+            ASSERT_TRUE(rows.next()) << "round " << round << ": " << rows.failure();
+            ASSERT_EQ(rows[0].integer, row * 1'000'003LL) << "round " << round;
+        }
+        EXPECT_FALSE(rows.next());
+        EXPECT_FALSE(rows.failed()) << rows.failure();
+    }
+}
+
+TEST(Avro, a_slot_that_a_row_leaves_out_does_not_keep_the_value_of_the_row_before) {
+    PlanRequest request = two_wanted();
+    request.open_record = 5;
+    const Plan plan = plan_of(R"({"type":"record","name":"r","fields":[
+        {"name":"a","type":["null","long"],"field-id":1},{"name":"b","type":["string","null"],"field-id":2},
+        {"name":"p","field-id":5,"type":["null",{"type":"record","name":"r5","fields":[
+            {"name":"x","type":"long","field-id":1000},{"name":"y","type":["null","long"],"field-id":1001}]}]}]})",
+                              request);
+    const std::string full = avro_long(1) + avro_long(7) + avro_long(0) + avro_text("b") + avro_long(1) + avro_long(8) +
+                             avro_long(1) + avro_long(-300);
+    const std::string empty = avro_long(0) + avro_long(1) + avro_long(0);
+    const std::string block = full + empty;
+    RowCursor rows(plan, block, 2);
+    ASSERT_TRUE(rows.next()) << rows.failure();
+    EXPECT_EQ(rows[3].integer, -300);
+    EXPECT_EQ(rows.open_bytes(), avro_long(8) + avro_long(1) + avro_long(-300));
+    ASSERT_TRUE(rows.next()) << rows.failure();
+    for (std::size_t slot = 0; slot < 4; ++slot) EXPECT_TRUE(rows[slot].null()) << slot;
+    EXPECT_EQ(rows.open_bytes(), "");
+}
+
 TEST(Avro, claims_that_the_data_has_no_room_for_end_at_once) {
     const auto failure = [](const std::string& type, const std::string& data) {
         const Plan plan = plan_of(
