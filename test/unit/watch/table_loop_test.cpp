@@ -52,7 +52,7 @@ class DyingStore final : public ports::LakeStore {
     Status save_silences(const base::json::array& silences, const ports::JournalEntry& entry) override {
         return real_.save_silences(silences, entry);
     }
-    Result<std::int64_t> sink_position(const std::string& sink) override { return real_.sink_position(sink); }
+    Result<std::optional<std::int64_t>> sink_position(const std::string& sink) override { return real_.sink_position(sink); }
     Status save_sink_position(const std::string& sink, std::int64_t sequence) override {
         return real_.save_sink_position(sink, sequence);
     }
