@@ -131,7 +131,9 @@ std::string describe(const AlarmConfig& config) {
 }
 
 std::string clears_when(const AlarmConfig& config, const alarms::AlarmMemory& memory, base::WallTime now) {
-    std::string enough = fmt::format("once fewer than {} of the last {} points are bad", config.m, config.n);
+    std::string enough = config.n == 1
+                             ? std::string("with the next good point")
+                             : fmt::format("once fewer than {} of the last {} points are bad", config.m, config.n);
     if (config.clear_after > 0) enough += fmt::format(" and {} in a row are good", config.clear_after);
     switch (config.kind) {
         case AlarmKind::Band: {

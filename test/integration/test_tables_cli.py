@@ -137,8 +137,8 @@ def test_a_summary_that_lies_is_found_field_by_field(tmp_path):
 def test_a_damaged_manifest_is_named_and_no_wrong_number_is_printed(tmp_path):
     table = tmp_path / "orders"
     shutil.copytree(TABLES / "orders", table)
-    manifest = max((f for f in (table / "metadata").glob("*-m0.avro")), key=lambda f: f.stat().st_mtime)
-    manifest.write_bytes(manifest.read_bytes()[:-100])
+    for manifest in (table / "metadata").glob("*-m*.avro"):
+        manifest.write_bytes(manifest.read_bytes()[:-100])
     done = run("table", "metrics", table, code=3)
     assert done.stdout == "" and ".avro" in done.stderr
     commits = out_json("table", "commits", table)["items"]
@@ -173,7 +173,7 @@ def test_a_path_without_a_table_is_named(arguments, said):
 ])
 def test_wrong_flags_say_what_is_right(arguments, said, tmp_path):
     done = subprocess.run([SIGNALBOX, *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
-    assert done.returncode in (1, 2) and done.stdout == "" and said in done.stderr, (done.returncode, done.stderr)
+    assert done.returncode == (3 if said == "none" else 2) and done.stdout == "" and said in done.stderr, (done.returncode, done.stderr)
 
 
 def test_a_plot_is_drawn_as_text_and_as_a_picture(tmp_path):
@@ -388,7 +388,7 @@ def test_alarms_are_listed_shown_acknowledged_and_silenced(daemon):
 
     shown = run("alarm", "show", "many-rows", "-c", daemon, "--table", "orders").stdout
     assert "many-rows of lake.shop.orders: ALARM" in shown
-    assert "look at the loader" in shown and "clears" in shown and "992" in shown
+    assert "look at the loader" in shown and "clears" in shown and "snapshot.total_records is 120" in shown
 
     acknowledged = out_json("alarm", "ack", "many-rows", "-c", daemon, "--table", "orders", "--by", "ann", "--note", "seen")
     assert acknowledged["acknowledged"]["by"] == "ann"
