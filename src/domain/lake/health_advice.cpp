@@ -45,6 +45,8 @@ class Adviser {
         const double left = 1 - static_cast<double>(files) / static_cast<double>(figures.delete_files);
         figures.delete_files -= files;
         figures.deleted_records = static_cast<std::int64_t>(static_cast<double>(figures.deleted_records) * left);
+        figures.dangling_position = std::min(figures.dangling_position, figures.delete_files);
+        figures.dangling_equality = std::min(figures.dangling_equality, figures.delete_files);
     }
 
     // The listed partitions as one condition; nullopt with a reason.
