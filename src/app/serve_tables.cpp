@@ -263,6 +263,7 @@ Status TableWatcher::look_once(engine::TableLoop& loop, Catalog& catalog, const 
 Status TableWatcher::read_table(engine::TableLoop& loop, Catalog& catalog, const lake::PollTable& table,
                                 ports::TableVersion version) {
     const std::string name = whole_name(table);
+    const base::MonoTime begun = mono_now();
     SB_TRY(const ports::TableMetadataText text, catalog.port->metadata(table.table, version));
     auto metadata = lake::parse_table_metadata(text.text);
     if (!metadata) return in_context(metadata.error(), text.metadata_location);
@@ -279,6 +280,7 @@ Status TableWatcher::read_table(engine::TableLoop& loop, Catalog& catalog, const
         figures_.bytes += counters.bytes + text.bytes;
         figures_.manifests_read += look->manifests_read;
         figures_.manifests_known += look->manifests_known;
+        figures_.look_s.observe(base::to_ms(mono_now() - begun) / 1000);
         version.metadata_text.clear();
         known_[name].version = std::move(version);
     }
@@ -397,6 +399,7 @@ void TableWatcher::add_metrics(prometheus_text::Page& page) {
     page.counter("signalbox_manifests_read_total", "Manifests that were read", {}, count(figures_.manifests_read));
     page.counter("signalbox_manifests_known_total", "Manifests whose sums were kept from before", {},
                  count(figures_.manifests_known));
+    page.histogram("signalbox_look_seconds", "Duration of looks that found something new", {}, figures_.look_s);
     page.histogram("signalbox_commit_latency_seconds", "From a commit's time to its report", {}, figures_.latency_s);
     const ports::WatchState state = changes_->state();
     page.gauge("signalbox_folders_watched", "Folders whose changes are noticed at once", {}, count(state.folders));

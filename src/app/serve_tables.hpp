@@ -33,6 +33,7 @@ struct WatchFigures {
     std::uint64_t bytes = 0;
     std::uint64_t manifests_read = 0;
     std::uint64_t manifests_known = 0;
+    prometheus_text::Histogram look_s{{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30}};  // that found something new
     prometheus_text::Histogram latency_s{{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300}};  // commit → reported
 };
 

@@ -174,7 +174,7 @@ Status Look::report(const lake::CommitStep& step) {
 }
 
 Status Look::work_out(CommitFigures& figures, ports::TableChange& change) {
-    SB_TRY(figures.change, change_of_commit(*figures.step, *figures.snapshot, manifests_));
+    SB_TRY(figures.change, change_of_commit(*figures.step, *figures.snapshot, state_, manifests_));
     const bool main = figures.step->kind == lake::CommitKind::Main;
     if (main) {
         SB_CHECK(move_to(*figures.snapshot, change));

@@ -144,6 +144,8 @@ TEST(TableLoop, a_commit_reads_its_own_manifests_and_none_that_are_known) {
     const auto found = look(*store.lake, *store.journal, table);
     ASSERT_TRUE(found);
     EXPECT_EQ(table.manifests_read() - before, 1U);
+    // Its list and its manifest; the metadata file makes three.
+    EXPECT_EQ(found->reported.at(0).data.at("read").at("requests").to_number<int>(), 2);
     EXPECT_EQ(found->reported.at(0).data.at("read").at("manifests_read"), 1);
 }
 
