@@ -75,9 +75,8 @@ Status TableWatcher::open() {
     // What is known already is not read again.
     SB_TRY(const auto records, api_books_.store->list());
     for (const ports::TableRecord& record : records) {
-        Known& known = known_[record.name];
-        if (record.cursor) known.version.metadata_location = record.cursor->metadata_location;
-        known.tick_at = base::WallTime();
+        if (record.cursor) known_[record.name].metadata_location = record.cursor->metadata_location;
+        set_tick(record.name, base::WallTime());
         ports::CommitQuery newest;
         newest.table = record.name;
         newest.newest_first = true;
@@ -175,17 +174,14 @@ base::Duration TableWatcher::hand_out(base::MonoTime now) {
     const base::WallTime wall = wall_clock();
     const std::lock_guard guard(mutex_);
     base::Duration pause = wait_max;
-    for (auto& [name, known] : known_) {
-        if (!known.tick_at) continue;
-        if (*known.tick_at > wall) {
-            pause = std::min(pause, *known.tick_at - wall);
-            continue;
-        }
+    while (!ticks_.empty() && ticks_.begin()->first <= wall) {
+        const std::string name = ticks_.begin()->second;
+        set_tick(name, std::nullopt);
         // The look that follows steps the alarms, too.
         const std::size_t dot = name.find('.');
         if (dot != std::string::npos) plan_.wake({name.substr(0, dot), name.substr(dot + 1)});
-        known.tick_at.reset();
     }
+    if (!ticks_.empty()) pause = std::min(pause, ticks_.begin()->first - wall);
     for (lake::PollTable& table : plan_.take(now)) queue_.push_back(std::move(table));
     if (!queue_.empty()) work_ready_.notify_all();
     if (const auto next = plan_.next_at()) pause = std::min(pause, std::max(base::Duration::zero(), *next - now));
@@ -246,7 +242,7 @@ Status TableWatcher::look_once(engine::TableLoop& loop, Catalog& catalog, const 
     ports::TableVersion known;
     {
         const std::lock_guard guard(mutex_);
-        known = known_[name].version;
+        known = known_[name];
     }
     SB_TRY(ports::TableVersion version, catalog.port->look(table.table, known));
     const bool same = version.unchanged || (!known.metadata_location.empty() && version.metadata_location == known.metadata_location);
@@ -256,7 +252,7 @@ Status TableWatcher::look_once(engine::TableLoop& loop, Catalog& catalog, const 
     ++figures_.unchanged;
     version.metadata_text.clear();
     version.unchanged = false;
-    known_[name].version = std::move(version);
+    known_[name] = std::move(version);
     return {};
 }
 
@@ -282,7 +278,7 @@ Status TableWatcher::read_table(engine::TableLoop& loop, Catalog& catalog, const
         figures_.manifests_known += look->manifests_known;
         figures_.look_s.observe(base::to_ms(mono_now() - begun) / 1000);
         version.metadata_text.clear();
-        known_[name].version = std::move(version);
+        known_[name] = std::move(version);
     }
     return tick(loop, name, true);
 }
@@ -301,8 +297,18 @@ Status TableWatcher::tick(engine::TableLoop& loop, const std::string& name, bool
         if (next) next = std::max(*next, now + std::chrono::seconds(1));
     }
     const std::lock_guard guard(mutex_);
-    known_[name].tick_at = next;
+    set_tick(name, next);
     return {};
+}
+
+void TableWatcher::set_tick(const std::string& name, std::optional<base::WallTime> at) {
+    if (const auto before = tick_at_.find(name); before != tick_at_.end()) {
+        ticks_.erase({before->second, name});
+        tick_at_.erase(before);
+    }
+    if (!at) return;
+    tick_at_[name] = *at;
+    ticks_.emplace(*at, name);
 }
 
 void TableWatcher::tell(const engine::TableLook& look, const std::string& name, base::WallTime now) {

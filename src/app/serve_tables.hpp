@@ -66,10 +66,6 @@ class TableWatcher final : public api::TableSource {
         std::unique_ptr<sqlite::LakeStore> store;
         std::unique_ptr<sqlite::JournalStore> journal;
     };
-    struct Known {
-        ports::TableVersion version;
-        std::optional<base::WallTime> tick_at;  // when an alarm waits for time
-    };
     // A catalog with what its configuration says of it.
     struct Catalog {
         CatalogConfig config;
@@ -91,6 +87,7 @@ class TableWatcher final : public api::TableSource {
     base::Status read_table(engine::TableLoop& loop, Catalog& catalog, const lake::PollTable& table,
                             ports::TableVersion version);
     base::Status tick(engine::TableLoop& loop, const std::string& name, bool looked);
+    void set_tick(const std::string& name, std::optional<base::WallTime> at);
     void tell(const engine::TableLook& look, const std::string& name, base::WallTime now);
     void tell_changes(const std::vector<engine::AlarmChange>& changes);
     Catalog* catalog_of(const std::string& name);
@@ -110,7 +107,9 @@ class TableWatcher final : public api::TableSource {
     std::shared_ptr<const engine::TableLoopConfig> loop_config_;
     lake::PollPlan plan_;
     std::deque<lake::PollTable> queue_;
-    std::map<std::string, Known> known_;  // by the table's whole name
+    std::map<std::string, ports::TableVersion> known_;  // what was worked off, by the table's whole name
+    std::map<std::string, base::WallTime> tick_at_;     // when an alarm of the table waits for time
+    std::set<std::pair<base::WallTime, std::string>> ticks_;  // the same, the next first
     WatchFigures figures_;
     std::vector<std::thread> threads_;
 };
