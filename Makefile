@@ -65,7 +65,7 @@ bench-lake: build conformance-packages ## the figures of watching tables (about 
 	@ninja -C $(BUILD) -j $(JOBS) lake_bench lake_avro_peer alarms_bench
 	@$(PYTHON) bench/lake.py --build $(BUILD) $(foreach series,$(ONLY),--only $(series))
 	@$(if $(ONLY),true,$(PYTHON) bench/lake_alarms.py --build $(BUILD))
-	@$(if $(NAB),$(PYTHON) bench/nab.py --build $(BUILD) $(NAB),true)
+	@$(if $(NAB),$(PYTHON) bench/nab.py --build $(BUILD) --nab $(NAB),true)
 
 bench: build ## all figures of docs/benchmarks.md, measured now; FAILOVERS=N per series of the follower
 	-@$(MAKE) --no-print-directory bench-follow

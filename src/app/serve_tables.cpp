@@ -290,8 +290,8 @@ Status TableWatcher::tick(engine::TableLoop& loop, const std::string& name, bool
     SB_TRY(std::optional<base::WallTime> next, loop.next_tick(name, now));
     due = due || (next && *next <= now);
     if (due) {
-        SB_TRY(const auto changes, loop.tick(name, now));
-        tell_changes(changes);
+        SB_TRY(const auto ticked, loop.tick(name, now));
+        tell_alarms(ticked, name);
         SB_TRY(next, loop.next_tick(name, now));
         // Whatever it waits for, it is not asked again within the second.
         if (next) next = std::max(*next, now + std::chrono::seconds(1));
@@ -324,11 +324,26 @@ void TableWatcher::tell(const engine::TableLook& look, const std::string& name, 
         const double seconds = base::to_ms(now.time_since_epoch()) / 1000 - static_cast<double>(commit.timestamp_ms) / 1000;
         figures_.latency_s.observe(std::max(0.0, seconds));
     }
-    tell_changes(look.changes);
+    tell_alarms(look, name);
 }
 
-void TableWatcher::tell_changes(const std::vector<engine::AlarmChange>& changes) {
-    for (const engine::AlarmChange& change : changes) {
+void TableWatcher::tell_alarms(const engine::TableLook& look, const std::string& name) {
+    std::vector<prometheus_text::AlarmFigure> figures;
+    for (const engine::AlarmStanding& alarm : look.alarms) {
+        prometheus_text::AlarmFigure figure;
+        figure.alarm = alarm.alarm;
+        figure.table = name;
+        figure.metric = alarm.metric;
+        figure.state = alarms::to_string(alarm.state);
+        figure.value = alarm.value;
+        if (alarm.expected) {
+            figure.lower = alarm.expected->low;
+            figure.upper = alarm.expected->high;
+        }
+        figures.push_back(std::move(figure));
+    }
+    page_.set_alarms(name, std::move(figures));
+    for (const engine::AlarmChange& change : look.changes) {
         const bool alarm = change.transition.to == alarms::AlarmState::Alarm && !change.silenced;
         spdlog::log(alarm ? spdlog::level::warn : spdlog::level::info, "table {}, alarm {}: {} ({})", change.table, change.alarm,
                     alarms::to_string(change.transition.to), change.transition.text);
@@ -390,9 +405,10 @@ Status TableWatcher::acknowledge(const std::string& alarm, const std::string& ta
 
 void TableWatcher::add_metrics(prometheus_text::Page& page) {
     using prometheus_text::Page;
-    page_.render(page);
     const auto count = [](std::uint64_t value) { return static_cast<double>(value); };
     const std::lock_guard guard(mutex_);
+    page_.set_reading({{"all", figures_.requests, figures_.bytes}});
+    page_.render(page);
     page.gauge("signalbox_tables", "Tables that are watched", {}, static_cast<double>(plan_.tables()));
     page.gauge("signalbox_tables_failing", "Tables whose last look failed", {}, static_cast<double>(plan_.failing()));
     page.gauge("signalbox_looks_running", "Looks under way", {}, static_cast<double>(plan_.running()));
@@ -400,8 +416,6 @@ void TableWatcher::add_metrics(prometheus_text::Page& page) {
     page.counter("signalbox_looks_failed_total", "Looks that failed", {}, count(figures_.looks_failed));
     page.counter("signalbox_looks_unchanged_total", "Looks that found nothing new", {}, count(figures_.unchanged));
     page.counter("signalbox_commits_total", "Commits that were reported", {}, count(figures_.commits));
-    page.counter("signalbox_lake_requests_total", "Files of tables that were read", {}, count(figures_.requests));
-    page.counter("signalbox_lake_read_bytes_total", "Bytes of files of tables that were read", {}, count(figures_.bytes));
     page.counter("signalbox_manifests_read_total", "Manifests that were read", {}, count(figures_.manifests_read));
     page.counter("signalbox_manifests_known_total", "Manifests whose sums were kept from before", {},
                  count(figures_.manifests_known));

@@ -89,10 +89,9 @@ class TableWatcher final : public api::TableSource {
     base::Status tick(engine::TableLoop& loop, const std::string& name, bool looked);
     void set_tick(const std::string& name, std::optional<base::WallTime> at);
     void tell(const engine::TableLook& look, const std::string& name, base::WallTime now);
-    void tell_changes(const std::vector<engine::AlarmChange>& changes);
+    void tell_alarms(const engine::TableLook& look, const std::string& name);
     Catalog* catalog_of(const std::string& name);
     std::shared_ptr<const engine::TableLoopConfig> loop_config();
-    void feed_sinks();
 
     const std::string store_path_;
     std::vector<Catalog> catalogs_;  // as they are from the start on

@@ -54,6 +54,12 @@ std::vector<ports::MetricPoint> points_of(const ports::CommitRecord& commit) {
         point.value = number(value);
         points.push_back(point);
     }
+    if (const json::value* drift = commit.data.if_contains("drift"); drift != nullptr && drift->is_array()) {
+        point.name = "summary_drift";
+        point.unit = "Count";
+        point.value = static_cast<double>(drift->get_array().size());
+        points.push_back(point);
+    }
     add_partitions(commit.data, point, points);
     return points;
 }
