@@ -61,9 +61,11 @@ bench-jobs: build ## the figures of choosing (about 60 minutes, needs root); ONL
 	@ninja -C $(BUILD) -j $(JOBS) jobs_bench
 	@$(PYTHON) bench/jobs.py --build $(BUILD) --kills $(KILLS) $(foreach series,$(ONLY),--only $(series))
 
-bench-lake: build conformance-packages ## the figures of watching tables (about 15 minutes); ONLY="share peak…" for a part
-	@ninja -C $(BUILD) -j $(JOBS) lake_bench lake_avro_peer
+bench-lake: build conformance-packages ## the figures of watching tables (about 25 minutes); ONLY="share peak…" for a part, NAB=FOLDER
+	@ninja -C $(BUILD) -j $(JOBS) lake_bench lake_avro_peer alarms_bench
 	@$(PYTHON) bench/lake.py --build $(BUILD) $(foreach series,$(ONLY),--only $(series))
+	@$(if $(ONLY),true,$(PYTHON) bench/lake_alarms.py --build $(BUILD))
+	@$(if $(NAB),$(PYTHON) bench/nab.py --build $(BUILD) --nab $(NAB),true)
 
 bench: build ## all figures of docs/benchmarks.md, measured now; FAILOVERS=N per series of the follower
 	-@$(MAKE) --no-print-directory bench-follow

@@ -11,11 +11,12 @@ import sys
 
 sys.dont_write_bytecode = True
 import lake_read  # noqa: E402  (no byte code beside the sources)
+import lake_watch  # noqa: E402
 from results import ROOT, Results, say  # noqa: E402
 
 # Name → what measures it: a function of the build folder, the results, and the arguments.
 SERIES = {"share": lake_read.share, "avro": lake_read.avro, "pyiceberg": lake_read.pyiceberg, "two_cores": lake_read.two_cores,
-          "peak": lake_read.peak}
+          "peak": lake_read.peak, "commit": lake_watch.commit, "latency": lake_watch.latency, "fleet": lake_watch.fleet}
 
 
 def main() -> int:

@@ -1,8 +1,8 @@
 // Measures how fast a table's manifests are read, beside libdeflate alone on the same bytes, and makes the tables for
 // that. Prints one JSON object; bench/lake.py turns it into figures.
 
-#include <chrono>
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <ctime>
 #include <filesystem>
 #include <iostream>
@@ -94,8 +94,8 @@ std::uint64_t inflate_all(const Loaded& loaded) {
     return total;
 }
 
-// The whole way, as `signalbox table metrics` goes it: metadata, both lists, every manifest, the table's state. Gives the
-// live data files.
+// The whole way, as `signalbox table metrics` goes it: metadata, both lists, every manifest, the table's state. Gives
+// the live data files.
 std::int64_t read_all(const std::string& folder, unsigned threads = 1) {
     const iceberg::LocalTable table = open(folder);
     iceberg::LocalFiles files(table);
@@ -154,9 +154,12 @@ json::object scale(const std::string& folder, int pairs, unsigned threads) {
 
 json::object make(const bench::TableOptions& options) {
     const bench::TableMade made = bench::make_table(options);
-    return {{"files", made.files},         {"records", made.records},
-            {"size_bytes", made.size_bytes}, {"manifests", made.manifests},
-            {"manifest_bytes", made.manifest_bytes}, {"metadata_file", made.metadata_file}};
+    return {{"files", made.files},
+            {"records", made.records},
+            {"size_bytes", made.size_bytes},
+            {"manifests", made.manifests},
+            {"manifest_bytes", made.manifest_bytes},
+            {"metadata_file", made.metadata_file}};
 }
 
 }  // namespace
@@ -174,7 +177,8 @@ int main(int argc, char** argv) {
     make_command->add_option("--seed", options.seed);
     std::string folder;
     int pairs = 9;
-    CLI::App* const share_command = app.add_subcommand("share", "the whole way beside libdeflate alone, in alternation");
+    CLI::App* const share_command =
+        app.add_subcommand("share", "the whole way beside libdeflate alone, in alternation");
     share_command->add_option("FOLDER", folder)->required();
     share_command->add_option("--pairs", pairs)->check(CLI::Range(1, 1000));
     CLI::App* const read_command = app.add_subcommand("read", "the whole way alone");
@@ -188,7 +192,8 @@ int main(int argc, char** argv) {
     scale_command->add_option("--threads", threads)->check(CLI::Range(2, 64));
     CLI11_PARSE(app, argc, argv);
     try {
-        if (make_command->parsed()) options.folder = std::filesystem::absolute(options.folder).lexically_normal().string();
+        if (make_command->parsed())
+            options.folder = std::filesystem::absolute(options.folder).lexically_normal().string();
         json::object result;
         if (make_command->parsed()) result = make(options);
         if (share_command->parsed()) result = share(folder, pairs);

@@ -81,23 +81,29 @@ def avro(build: pathlib.Path, results: Results, arguments) -> None:
         results.add_paired(f"lake.read.vs_avroc.{way}.50", "entries/s", "ratio >= 3", rates["ours"], rates[way], f"avro-c 1.11, {way}")
 
 
-def pyiceberg(build: pathlib.Path, results: Results, arguments) -> None:
-    """The same table's live files: `signalbox table metrics` as a whole, beside pyiceberg's inspect.files() without its start."""
-    say(f"lake.read.vs_pyiceberg: {PYICEBERG_FILES:,} files, minutes each")
+def python_with_pyiceberg() -> str:
+    """As the conformance tests pin it, in an environment of its own."""
     python = VENV / "bin" / "python"
     if not python.exists():
         run("/usr/bin/python3", "-m", "venv", str(VENV))
     pins = [line for line in (ROOT / "test/conformance/requirements.txt").read_text().split() if line.startswith(("pyiceberg", "pyarrow"))]
     run(str(VENV / "bin" / "pip"), "install", "-q", "--disable-pip-version-check", *pins)
+    return str(python)
+
+
+def pyiceberg(build: pathlib.Path, results: Results, arguments) -> None:
+    """The same table's live files: `signalbox table metrics` as a whole, beside pyiceberg's inspect.files() without its start."""
+    say(f"lake.read.vs_pyiceberg: {PYICEBERG_FILES:,} files, minutes each")
+    python = python_with_pyiceberg()
     folder = table(build, "pyiceberg", PYICEBERG_FILES, PYICEBERG_COLUMNS)
-    version = run(str(python), "-c", "import pyiceberg; print(pyiceberg.__version__)").strip()
+    version = run(python, "-c", "import pyiceberg; print(pyiceberg.__version__)").strip()
     script = str(ROOT / "bench" / "lake_pyiceberg.py")
     ours, theirs = [], []
     for _ in range(arguments.pyiceberg_pairs):
         begin = time.monotonic()
         metrics = json.loads(run(str(build / "signalbox"), "table", "metrics", str(folder), "--output", "json"))["metrics"]
         ours.append(PYICEBERG_FILES / (time.monotonic() - begin))
-        found = json.loads(run(str(python), script, str(folder / "metadata" / "v1.metadata.json")))
+        found = json.loads(run(python, script, str(folder / "metadata" / "v1.metadata.json")))
         if (found["files"], found["records"]) != (metrics["snapshot.total_data_files"], metrics["snapshot.total_records"]):
             raise Failed(f"pyiceberg counts {found}, and Signalbox {metrics['snapshot.total_data_files']} files")
         theirs.append(PYICEBERG_FILES / found["seconds"])

@@ -1,8 +1,8 @@
 #include "lake_table.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <array>
+#include <atomic>
 #include <cstring>
 #include <filesystem>
 #include <fmt/format.h>
@@ -25,7 +25,7 @@ constexpr int deflate_level = 9;
 constexpr std::int64_t first_ms = 1'700'000'000'000;
 constexpr int first_day = 19'600;
 constexpr std::int64_t first_snapshot_id = 5'000'000'000'000'000'001;
-constexpr std::array<const char*, 10> regions{"eu-west-1", "eu-central-1", "us-east-1", "us-west-2", "ap-south-1",
+constexpr std::array<const char*, 10> regions{"eu-west-1", "eu-central-1", "us-east-1",  "us-west-2",  "ap-south-1",
                                               "sa-east-1", "ca-central-1", "me-south-1", "af-south-1", "ap-east-1"};
 constexpr std::array<const char*, 6> column_types{"long", "timestamp", "double", "string", "int", "date"};
 
@@ -123,10 +123,11 @@ std::string field(std::string_view name, std::string_view type, int id) {
 
 // Iceberg's map from a column's id to something: an array of records.
 std::string map_type(int key_id, int value_id, std::string_view value_type) {
-    return fmt::format(R"({{"type":"array","items":{{"type":"record","name":"k{0}_v{1}","fields":[)"
-                       R"({{"name":"key","type":"int","field-id":{0}}},{{"name":"value","type":"{2}","field-id":{1}}}]}},)"
-                       R"("logicalType":"map"}})",
-                       key_id, value_id, value_type);
+    return fmt::format(
+        R"({{"type":"array","items":{{"type":"record","name":"k{0}_v{1}","fields":[)"
+        R"({{"name":"key","type":"int","field-id":{0}}},{{"name":"value","type":"{2}","field-id":{1}}}]}},)"
+        R"("logicalType":"map"}})",
+        key_id, value_id, value_type);
 }
 
 std::string entry_schema() {
@@ -164,25 +165,30 @@ std::string list_schema() {
     const std::string summary =
         fmt::format(R"({{"type":"array","items":{{"type":"record","name":"r508","fields":[)"
                     R"({{"name":"contains_null","type":"boolean","field-id":509}},{},{},{}]}},"element-id":508}})",
-                    optional_field("contains_nan", R"("boolean")", 518), optional_field("lower_bound", R"("bytes")", 510),
-                    optional_field("upper_bound", R"("bytes")", 511));
-    const std::vector<std::string> fields{
-        field("manifest_path", "string", 500),      field("manifest_length", "long", 501),
-        field("partition_spec_id", "int", 502),     field("content", "int", 517),
-        field("sequence_number", "long", 515),      field("min_sequence_number", "long", 516),
-        field("added_snapshot_id", "long", 503),    field("added_files_count", "int", 504),
-        field("existing_files_count", "int", 505),  field("deleted_files_count", "int", 506),
-        field("added_rows_count", "long", 512),     field("existing_rows_count", "long", 513),
-        field("deleted_rows_count", "long", 514),   optional_field("partitions", summary, 507),
-        optional_field("key_metadata", R"("bytes")", 519)};
+                    optional_field("contains_nan", R"("boolean")", 518),
+                    optional_field("lower_bound", R"("bytes")", 510), optional_field("upper_bound", R"("bytes")", 511));
+    const std::vector<std::string> fields{field("manifest_path", "string", 500),
+                                          field("manifest_length", "long", 501),
+                                          field("partition_spec_id", "int", 502),
+                                          field("content", "int", 517),
+                                          field("sequence_number", "long", 515),
+                                          field("min_sequence_number", "long", 516),
+                                          field("added_snapshot_id", "long", 503),
+                                          field("added_files_count", "int", 504),
+                                          field("existing_files_count", "int", 505),
+                                          field("deleted_files_count", "int", 506),
+                                          field("added_rows_count", "long", 512),
+                                          field("existing_rows_count", "long", 513),
+                                          field("deleted_rows_count", "long", 514),
+                                          optional_field("partitions", summary, 507),
+                                          optional_field("key_metadata", R"("bytes")", 519)};
     return fmt::format(R"({{"type":"record","name":"manifest_file","fields":[{}]}})", fmt::join(fields, ","));
 }
 
 std::string table_schema(int columns) {
     std::vector<std::string> fields;
     const auto column = [&](int id, std::string_view name, std::string_view type) {
-        fields.push_back(
-            fmt::format(R"({{"id":{},"name":"{}","required":false,"type":"{}"}})", id, name, type));
+        fields.push_back(fmt::format(R"({{"id":{},"name":"{}","required":false,"type":"{}"}})", id, name, type));
     };
     for (int i = 0; i < columns; ++i) {
         const char* type = column_types[static_cast<std::size_t>(i) % column_types.size()];
@@ -191,9 +197,8 @@ std::string table_schema(int columns) {
     return fmt::format(R"({{"type":"struct","schema-id":0,"fields":[{}]}})", fmt::join(fields, ","));
 }
 
-constexpr const char* spec_fields =
-    R"([{"name":"ordered_day","transform":"day","source-id":2,"field-id":1000},)"
-    R"({"name":"region","transform":"identity","source-id":4,"field-id":1001}])";
+constexpr const char* spec_fields = R"([{"name":"ordered_day","transform":"day","source-id":2,"field-id":1000},)"
+                                    R"({"name":"region","transform":"identity","source-id":4,"field-id":1001}])";
 
 // One manifest: its place in the table, and what it came to.
 struct Manifest {
@@ -242,9 +247,8 @@ class TableMaker {
   private:
     // How many entries fill a manifest is tried on one that is thrown away.
     void plan_manifests() {
-        std::int64_t each = options_.manifests > 0
-                                ? (options_.files + options_.manifests - 1) / options_.manifests
-                                : options_.files;
+        std::int64_t each =
+            options_.manifests > 0 ? (options_.files + options_.manifests - 1) / options_.manifests : options_.files;
         if (options_.manifests == 0) {
             Manifest trial;
             trial.entries = std::min<std::int64_t>(options_.files, 2000);
@@ -303,7 +307,8 @@ class TableMaker {
         task.region = regions[partition % regions.size()];
         task.commit = static_cast<std::int64_t>(prng.below(50));
         task.number = prng.below(200);
-        task.folder = fmt::format("file://{}/data/ordered_day={}/region={}/", options_.folder, day_text(task.day), task.region);
+        task.folder =
+            fmt::format("file://{}/data/ordered_day={}/region={}/", options_.folder, day_text(task.day), task.region);
         task.stem = fmt::format("{:05}-{}-{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}-0", task.number, task.number + 1713,
                                 prng.below(1ULL << 32), prng.below(1 << 16), prng.below(1 << 12), prng.below(1 << 12),
                                 prng.below(1ULL << 48));
@@ -318,7 +323,8 @@ class TableMaker {
         const std::int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
         const std::int64_t mp = (5 * doy + 2) / 153;
         const std::int64_t month = mp < 10 ? mp + 3 : mp - 9;
-        return fmt::format("{}-{:02}-{:02}", yoe + era * 400 + (month <= 2 ? 1 : 0), month, doy - (153 * mp + 2) / 5 + 1);
+        return fmt::format("{}-{:02}-{:02}", yoe + era * 400 + (month <= 2 ? 1 : 0), month,
+                           doy - (153 * mp + 2) / 5 + 1);
     }
 
     void put_entry(std::string& out, Manifest& manifest, const Task& task, base::Prng& prng) const {
@@ -360,7 +366,9 @@ class TableMaker {
             }
             put_long(out, 0);
         };
-        map(1, [&](int) { put_long(out, records + static_cast<std::int64_t>(prng.below(static_cast<std::uint64_t>(records) * 4))); });
+        map(1, [&](int) {
+            put_long(out, records + static_cast<std::int64_t>(prng.below(static_cast<std::uint64_t>(records) * 4)));
+        });
         map(1, [&](int) { put_long(out, records); });
         map(1, [&](int column) { put_long(out, column % 5 == 4 ? static_cast<std::int64_t>(prng.below(1000)) : 0); });
         map(6, [&](int) { put_long(out, 0); });
@@ -374,8 +382,9 @@ class TableMaker {
             case 0:
                 return put_bound(out, base * 1000 + static_cast<std::int64_t>(prng.below(1'000'000)));
             case 1:
-                return put_bound(out, (static_cast<std::int64_t>(task.day) * 86'400 + (upper ? 86'000 : 0)) * 1'000'000 +
-                                          static_cast<std::int64_t>(prng.below(400'000'000)));
+                return put_bound(out,
+                                 (static_cast<std::int64_t>(task.day) * 86'400 + (upper ? 86'000 : 0)) * 1'000'000 +
+                                     static_cast<std::int64_t>(prng.below(400'000'000)));
             case 2:
                 return put_bound(out, static_cast<double>(base + static_cast<std::int64_t>(prng.below(100'000))) / 100);
             case 3:
@@ -431,10 +440,12 @@ class TableMaker {
             records -= added.records;
             bytes -= added.size_bytes;
         }
-        const std::string parent = last && manifests_.size() > 1 ? fmt::format(R"("parent-snapshot-id":{},)", parent_id()) : "";
-        const std::string change = !last ? ""
-                                         : fmt::format(R"("added-data-files":"{}","added-records":"{}","added-files-size":"{}",)",
-                                                       added.entries, added.records, added.size_bytes);
+        const std::string parent =
+            last && manifests_.size() > 1 ? fmt::format(R"("parent-snapshot-id":{},)", parent_id()) : "";
+        const std::string change =
+            !last ? ""
+                  : fmt::format(R"("added-data-files":"{}","added-records":"{}","added-files-size":"{}",)",
+                                added.entries, added.records, added.size_bytes);
         return fmt::format(R"({{"sequence-number":{},"snapshot-id":{},{}"timestamp-ms":{},"schema-id":0,)"
                            R"("summary":{{"operation":"{}",{}"total-data-files":"{}","total-records":"{}",)"
                            R"("total-files-size":"{}","total-delete-files":"0","total-position-deletes":"0",)"
@@ -453,8 +464,8 @@ class TableMaker {
             R"("default-sort-order-id":0,"sort-orders":[{{"order-id":0,"fields":[]}}],"properties":{{}},)"
             R"("current-snapshot-id":{5},"refs":{{"main":{{"snapshot-id":{5},"type":"branch"}}}},)"
             R"("snapshots":[{6}],"snapshot-log":[{{"snapshot-id":{5},"timestamp-ms":{1}}}],"metadata-log":[]}})",
-            options_.folder, first_ms + 60'000, options_.columns, table_schema(options_.columns), spec_fields, snapshot_id(),
-            snapshots);
+            options_.folder, first_ms + 60'000, options_.columns, table_schema(options_.columns), spec_fields,
+            snapshot_id(), snapshots);
         made_.metadata_file = metadata_folder_ + "/v1.metadata.json";
         save(made_.metadata_file, text);
         save(metadata_folder_ + "/version-hint.text", "1");

@@ -16,7 +16,7 @@ struct TableOptions {
     int partitions = 1000;
     std::uint64_t seed = 1;
     std::int64_t manifest_bytes = std::int64_t{8} << 20;  // Iceberg's commit.manifest.target-size-bytes
-    std::int64_t manifests = 0;  // so many instead, of equal size, if not 0
+    std::int64_t manifests = 0;                           // so many instead, of equal size, if not 0
     int threads = 2;
 };
 

@@ -96,8 +96,8 @@ class Daemon {
     std::unique_ptr<Channels> channels_;
     std::unique_ptr<Follower> follower_;
     std::unique_ptr<RunDriver> runs_;       // null without a provider
-    std::unique_ptr<TableWatcher> tables_;  // null without a catalog, and so is the next
-    std::unique_ptr<Outputs> outputs_;
+    std::unique_ptr<Outputs> outputs_;      // null without a catalog, and so is the next
+    std::unique_ptr<TableWatcher> tables_;
     std::unique_ptr<DaemonSource> source_;
     std::unique_ptr<api::Api> api_;
     std::unique_ptr<http::Server> server_;
@@ -141,10 +141,11 @@ base::Status Daemon::run() {
     record("daemon-start", {{"version", SIGNALBOX_VERSION}, {"pid", ::getpid()}, {"config", config_.file}});
     SB_TRY(runs_, RunDriver::start(config_));
     source_->set_runs(runs_.get());
-    SB_TRY(tables_, TableWatcher::start(config_));
-    if (tables_) {
+    // First, so that a new sink gets all that this daemon reports.
+    if (!config_.catalogs.empty()) {
         SB_TRY(outputs_, Outputs::start(config_));
     }
+    SB_TRY(tables_, TableWatcher::start(config_));
     source_->set_tables(tables_.get(), outputs_.get());
     say_ready();
     wait_for_end();

@@ -187,8 +187,8 @@ base::Status Follower::look(Followed& table, bool first) {
 base::Status Follower::tick(Followed& table) {
     const auto now = wall_clock();
     if (!table.tick_at || *table.tick_at > now) return {};
-    SB_TRY(const auto changes, loop_.tick(table.source.name, now));
-    for (const auto& change : changes) show(change);
+    SB_TRY(const auto ticked, loop_.tick(table.source.name, now));
+    for (const auto& change : ticked.changes) show(change);
     SB_TRY(table.tick_at, loop_.next_tick(table.source.name, now));
     return {};
 }

@@ -75,9 +75,8 @@ Status TableWatcher::open() {
     // What is known already is not read again.
     SB_TRY(const auto records, api_books_.store->list());
     for (const ports::TableRecord& record : records) {
-        Known& known = known_[record.name];
-        if (record.cursor) known.version.metadata_location = record.cursor->metadata_location;
-        known.tick_at = base::WallTime();
+        if (record.cursor) known_[record.name].metadata_location = record.cursor->metadata_location;
+        set_tick(record.name, base::WallTime());
         ports::CommitQuery newest;
         newest.table = record.name;
         newest.newest_first = true;
@@ -175,17 +174,14 @@ base::Duration TableWatcher::hand_out(base::MonoTime now) {
     const base::WallTime wall = wall_clock();
     const std::lock_guard guard(mutex_);
     base::Duration pause = wait_max;
-    for (auto& [name, known] : known_) {
-        if (!known.tick_at) continue;
-        if (*known.tick_at > wall) {
-            pause = std::min(pause, *known.tick_at - wall);
-            continue;
-        }
+    while (!ticks_.empty() && ticks_.begin()->first <= wall) {
+        const std::string name = ticks_.begin()->second;
+        set_tick(name, std::nullopt);
         // The look that follows steps the alarms, too.
         const std::size_t dot = name.find('.');
         if (dot != std::string::npos) plan_.wake({name.substr(0, dot), name.substr(dot + 1)});
-        known.tick_at.reset();
     }
+    if (!ticks_.empty()) pause = std::min(pause, ticks_.begin()->first - wall);
     for (lake::PollTable& table : plan_.take(now)) queue_.push_back(std::move(table));
     if (!queue_.empty()) work_ready_.notify_all();
     if (const auto next = plan_.next_at()) pause = std::min(pause, std::max(base::Duration::zero(), *next - now));
@@ -246,7 +242,7 @@ Status TableWatcher::look_once(engine::TableLoop& loop, Catalog& catalog, const 
     ports::TableVersion known;
     {
         const std::lock_guard guard(mutex_);
-        known = known_[name].version;
+        known = known_[name];
     }
     SB_TRY(ports::TableVersion version, catalog.port->look(table.table, known));
     const bool same = version.unchanged || (!known.metadata_location.empty() && version.metadata_location == known.metadata_location);
@@ -256,13 +252,14 @@ Status TableWatcher::look_once(engine::TableLoop& loop, Catalog& catalog, const 
     ++figures_.unchanged;
     version.metadata_text.clear();
     version.unchanged = false;
-    known_[name].version = std::move(version);
+    known_[name] = std::move(version);
     return {};
 }
 
 Status TableWatcher::read_table(engine::TableLoop& loop, Catalog& catalog, const lake::PollTable& table,
                                 ports::TableVersion version) {
     const std::string name = whole_name(table);
+    const base::MonoTime begun = mono_now();
     SB_TRY(const ports::TableMetadataText text, catalog.port->metadata(table.table, version));
     auto metadata = lake::parse_table_metadata(text.text);
     if (!metadata) return in_context(metadata.error(), text.metadata_location);
@@ -279,8 +276,9 @@ Status TableWatcher::read_table(engine::TableLoop& loop, Catalog& catalog, const
         figures_.bytes += counters.bytes + text.bytes;
         figures_.manifests_read += look->manifests_read;
         figures_.manifests_known += look->manifests_known;
+        figures_.look_s.observe(base::to_ms(mono_now() - begun) / 1000);
         version.metadata_text.clear();
-        known_[name].version = std::move(version);
+        known_[name] = std::move(version);
     }
     return tick(loop, name, true);
 }
@@ -292,15 +290,25 @@ Status TableWatcher::tick(engine::TableLoop& loop, const std::string& name, bool
     SB_TRY(std::optional<base::WallTime> next, loop.next_tick(name, now));
     due = due || (next && *next <= now);
     if (due) {
-        SB_TRY(const auto changes, loop.tick(name, now));
-        tell_changes(changes);
+        SB_TRY(const auto ticked, loop.tick(name, now));
+        tell_alarms(ticked, name);
         SB_TRY(next, loop.next_tick(name, now));
         // Whatever it waits for, it is not asked again within the second.
         if (next) next = std::max(*next, now + std::chrono::seconds(1));
     }
     const std::lock_guard guard(mutex_);
-    known_[name].tick_at = next;
+    set_tick(name, next);
     return {};
+}
+
+void TableWatcher::set_tick(const std::string& name, std::optional<base::WallTime> at) {
+    if (const auto before = tick_at_.find(name); before != tick_at_.end()) {
+        ticks_.erase({before->second, name});
+        tick_at_.erase(before);
+    }
+    if (!at) return;
+    tick_at_[name] = *at;
+    ticks_.emplace(*at, name);
 }
 
 void TableWatcher::tell(const engine::TableLook& look, const std::string& name, base::WallTime now) {
@@ -316,11 +324,26 @@ void TableWatcher::tell(const engine::TableLook& look, const std::string& name, 
         const double seconds = base::to_ms(now.time_since_epoch()) / 1000 - static_cast<double>(commit.timestamp_ms) / 1000;
         figures_.latency_s.observe(std::max(0.0, seconds));
     }
-    tell_changes(look.changes);
+    tell_alarms(look, name);
 }
 
-void TableWatcher::tell_changes(const std::vector<engine::AlarmChange>& changes) {
-    for (const engine::AlarmChange& change : changes) {
+void TableWatcher::tell_alarms(const engine::TableLook& look, const std::string& name) {
+    std::vector<prometheus_text::AlarmFigure> figures;
+    for (const engine::AlarmStanding& alarm : look.alarms) {
+        prometheus_text::AlarmFigure figure;
+        figure.alarm = alarm.alarm;
+        figure.table = name;
+        figure.metric = alarm.metric;
+        figure.state = alarms::to_string(alarm.state);
+        figure.value = alarm.value;
+        if (alarm.expected) {
+            figure.lower = alarm.expected->low;
+            figure.upper = alarm.expected->high;
+        }
+        figures.push_back(std::move(figure));
+    }
+    page_.set_alarms(name, std::move(figures));
+    for (const engine::AlarmChange& change : look.changes) {
         const bool alarm = change.transition.to == alarms::AlarmState::Alarm && !change.silenced;
         spdlog::log(alarm ? spdlog::level::warn : spdlog::level::info, "table {}, alarm {}: {} ({})", change.table, change.alarm,
                     alarms::to_string(change.transition.to), change.transition.text);
@@ -382,9 +405,10 @@ Status TableWatcher::acknowledge(const std::string& alarm, const std::string& ta
 
 void TableWatcher::add_metrics(prometheus_text::Page& page) {
     using prometheus_text::Page;
-    page_.render(page);
     const auto count = [](std::uint64_t value) { return static_cast<double>(value); };
     const std::lock_guard guard(mutex_);
+    page_.set_reading({{"all", figures_.requests, figures_.bytes}});
+    page_.render(page);
     page.gauge("signalbox_tables", "Tables that are watched", {}, static_cast<double>(plan_.tables()));
     page.gauge("signalbox_tables_failing", "Tables whose last look failed", {}, static_cast<double>(plan_.failing()));
     page.gauge("signalbox_looks_running", "Looks under way", {}, static_cast<double>(plan_.running()));
@@ -392,11 +416,10 @@ void TableWatcher::add_metrics(prometheus_text::Page& page) {
     page.counter("signalbox_looks_failed_total", "Looks that failed", {}, count(figures_.looks_failed));
     page.counter("signalbox_looks_unchanged_total", "Looks that found nothing new", {}, count(figures_.unchanged));
     page.counter("signalbox_commits_total", "Commits that were reported", {}, count(figures_.commits));
-    page.counter("signalbox_lake_requests_total", "Files of tables that were read", {}, count(figures_.requests));
-    page.counter("signalbox_lake_read_bytes_total", "Bytes of files of tables that were read", {}, count(figures_.bytes));
     page.counter("signalbox_manifests_read_total", "Manifests that were read", {}, count(figures_.manifests_read));
     page.counter("signalbox_manifests_known_total", "Manifests whose sums were kept from before", {},
                  count(figures_.manifests_known));
+    page.histogram("signalbox_look_seconds", "Duration of looks that found something new", {}, figures_.look_s);
     page.histogram("signalbox_commit_latency_seconds", "From a commit's time to its report", {}, figures_.latency_s);
     const ports::WatchState state = changes_->state();
     page.gauge("signalbox_folders_watched", "Folders whose changes are noticed at once", {}, count(state.folders));

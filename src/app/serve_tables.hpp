@@ -33,6 +33,7 @@ struct WatchFigures {
     std::uint64_t bytes = 0;
     std::uint64_t manifests_read = 0;
     std::uint64_t manifests_known = 0;
+    prometheus_text::Histogram look_s{{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30}};  // that found something new
     prometheus_text::Histogram latency_s{{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300}};  // commit → reported
 };
 
@@ -65,10 +66,6 @@ class TableWatcher final : public api::TableSource {
         std::unique_ptr<sqlite::LakeStore> store;
         std::unique_ptr<sqlite::JournalStore> journal;
     };
-    struct Known {
-        ports::TableVersion version;
-        std::optional<base::WallTime> tick_at;  // when an alarm waits for time
-    };
     // A catalog with what its configuration says of it.
     struct Catalog {
         CatalogConfig config;
@@ -90,11 +87,11 @@ class TableWatcher final : public api::TableSource {
     base::Status read_table(engine::TableLoop& loop, Catalog& catalog, const lake::PollTable& table,
                             ports::TableVersion version);
     base::Status tick(engine::TableLoop& loop, const std::string& name, bool looked);
+    void set_tick(const std::string& name, std::optional<base::WallTime> at);
     void tell(const engine::TableLook& look, const std::string& name, base::WallTime now);
-    void tell_changes(const std::vector<engine::AlarmChange>& changes);
+    void tell_alarms(const engine::TableLook& look, const std::string& name);
     Catalog* catalog_of(const std::string& name);
     std::shared_ptr<const engine::TableLoopConfig> loop_config();
-    void feed_sinks();
 
     const std::string store_path_;
     std::vector<Catalog> catalogs_;  // as they are from the start on
@@ -109,7 +106,9 @@ class TableWatcher final : public api::TableSource {
     std::shared_ptr<const engine::TableLoopConfig> loop_config_;
     lake::PollPlan plan_;
     std::deque<lake::PollTable> queue_;
-    std::map<std::string, Known> known_;  // by the table's whole name
+    std::map<std::string, ports::TableVersion> known_;  // what was worked off, by the table's whole name
+    std::map<std::string, base::WallTime> tick_at_;     // when an alarm of the table waits for time
+    std::set<std::pair<base::WallTime, std::string>> ticks_;  // the same, the next first
     WatchFigures figures_;
     std::vector<std::thread> threads_;
 };

@@ -31,7 +31,8 @@ std::optional<std::string> nearest(std::string_view text, const std::vector<std:
 
 // Reads a whole file that is at most size_max_bytes long; errors name the path and the reason.
 Result<std::string> read_file(const std::string& path, std::uint64_t size_max_bytes);
-// The same into `room`, which is made larger if need be and never smaller: what the view shows lives until its next use.
+// The same into `room`, which is made larger if need be and never smaller: what the view shows lives until its next
+// use.
 Result<std::string_view> read_file_into(const std::string& path, std::uint64_t size_max_bytes, std::string& room);
 
 // Address and port of "10.0.0.1:3306" or "name:3306" or "[::1]:3306".

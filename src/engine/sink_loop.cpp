@@ -54,6 +54,12 @@ std::vector<ports::MetricPoint> points_of(const ports::CommitRecord& commit) {
         point.value = number(value);
         points.push_back(point);
     }
+    if (const json::value* drift = commit.data.if_contains("drift"); drift != nullptr && drift->is_array()) {
+        point.name = "summary_drift";
+        point.unit = "Count";
+        point.value = static_cast<double>(drift->get_array().size());
+        points.push_back(point);
+    }
     add_partitions(commit.data, point, points);
     return points;
 }
@@ -65,8 +71,8 @@ Status SinkLoop::configure(std::map<std::string, std::shared_ptr<ports::MetricSi
     newest.limit = 1;
     SB_TRY(const auto last, store_.commits(newest));
     for (const auto& [name, sink] : sinks_) {
-        SB_TRY(const std::int64_t position, store_.sink_position(name));
-        if (position == 0 && !last.empty()) SB_CHECK(store_.save_sink_position(name, last.front().sequence));
+        SB_TRY(const auto position, store_.sink_position(name));
+        if (!position) SB_CHECK(store_.save_sink_position(name, last.empty() ? 0 : last.front().sequence));
     }
     return {};
 }
@@ -87,9 +93,9 @@ Result<std::size_t> SinkLoop::run_once() {
 }
 
 Result<std::size_t> SinkLoop::feed(const std::string& name, ports::MetricSink& sink) {
-    SB_TRY(const std::int64_t position, store_.sink_position(name));
+    SB_TRY(const auto position, store_.sink_position(name));
     ports::CommitQuery query;
-    query.after = position;
+    query.after = position.value_or(0);
     query.limit = batch_max;
     SB_TRY(const auto commits, store_.commits(query));
     if (commits.empty()) return 0;

@@ -63,6 +63,7 @@ void TableAlarms::observe(const alarms::Observation& observation, base::WallTime
         if (!concerns(*entry.config, observation)) continue;
         alarms::Stepped stepped = alarms::step_and_look(*entry.config, entry.memory, observation, now);
         entry.touched = true;
+        if (stepped.look.value) entry.look = stepped.look;
         if (stepped.transition) stepped.earlier.push_back(std::move(*stepped.transition));
         for (alarms::Transition& transition : stepped.earlier) {
             const bool silent = alarms::silenced(silences_, entry.config->name, table_, now) != nullptr;
@@ -166,6 +167,14 @@ std::vector<std::string> TableAlarms::in_alarm() const {
         if (entry.memory.state == alarms::AlarmState::Alarm) names.push_back(entry.config->name);
     }
     return names;
+}
+
+std::vector<AlarmStanding> TableAlarms::standings() const {
+    std::vector<AlarmStanding> all;
+    for (const Entry& entry : entries_) {
+        all.push_back({entry.config->name, entry.config->metric, entry.memory.state, entry.look.value, entry.look.expected});
+    }
+    return all;
 }
 
 }  // namespace signalbox::engine

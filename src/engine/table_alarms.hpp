@@ -20,6 +20,15 @@ struct AlarmChange {
     bool silenced = false;
 };
 
+// How an alarm stands, for a page of metrics.
+struct AlarmStanding {
+    std::string alarm;
+    std::string metric;  // empty: it looks at commits
+    alarms::AlarmState state = alarms::AlarmState::InsufficientData;
+    std::optional<double> value;             // what was judged last, in this look
+    std::optional<alarms::Range> expected;
+};
+
 class TableAlarms {
   public:
     // Reads the memories; one that is not of this configuration any more starts anew. All must outlive it.
@@ -35,11 +44,13 @@ class TableAlarms {
     std::optional<base::WallTime> next_due(base::WallTime now) const;
     // Names of those in ALARM.
     std::vector<std::string> in_alarm() const;
+    std::vector<AlarmStanding> standings() const;
 
   private:
     struct Entry {
         const alarms::AlarmConfig* config = nullptr;
         alarms::AlarmMemory memory;
+        alarms::Look look;  // the last with a value
         bool touched = false;
     };
     TableAlarms(ports::Journal& journal, std::string table, const std::vector<alarms::ActionConfig>& actions)

@@ -41,6 +41,34 @@ Result<lake::Change> difference(const lake::Snapshot& snapshot, const ManifestLi
     return manifests.recount(added, gone);
 }
 
+struct Difference {
+    std::vector<lake::ManifestFile> added;
+    std::vector<lake::ManifestKey> gone;
+};
+
+Difference difference_of(const lake::TableState& state, const ManifestList& list) {
+    Difference found;
+    for (const auto& [key, manifest] : list) {
+        if (state.manifests().count(key) == 0) found.added.push_back(manifest);
+    }
+    for (const auto& [key, manifest] : state.manifests()) {
+        if (list.count(key) == 0) found.gone.push_back(key);
+    }
+    return found;
+}
+
+// The state is the parent's: what the commit changed needs no list but its own, and the parent's may have expired since.
+// Nothing if the statuses disagree with the difference, or the store lost something: then the lists tell.
+Result<std::optional<lake::Change>> difference_to(const lake::TableState& state, const lake::Snapshot& snapshot,
+                                                  const ManifestList& list, TableManifests& manifests) {
+    const Difference difference = difference_of(state, list);
+    const auto gone = manifests.stored(difference.gone);
+    if (!gone && gone.error().kind == ErrorKind::NotFound) return std::optional<lake::Change>();
+    if (!gone) return tl::unexpected<base::Error>(gone.error());
+    SB_TRY(const auto added, manifests.fetch(difference.added));
+    return lake::change_of(snapshot.id, pointers(added), pointers(*gone));
+}
+
 // A snapshot without a parent that carries manifests of others: its writer left the parent out.
 bool left_out(const lake::Snapshot& snapshot, const ManifestList& list) {
     std::vector<lake::ManifestFile> manifests;
@@ -57,7 +85,12 @@ bool is_lost(const base::Error& error) {
 }  // namespace
 
 Result<lake::Change> change_of_commit(const lake::CommitStep& step, const lake::Snapshot& snapshot,
-                                      TableManifests& manifests) {
+                                      const lake::TableState& state, TableManifests& manifests) {
+    if (step.parent_id && state.snapshot_id == step.parent_id) {
+        SB_TRY(const ManifestList* list, manifests.list(snapshot));
+        SB_TRY(auto change, difference_to(state, snapshot, *list, manifests));
+        if (change) return std::move(*change);
+    }
     const lake::Snapshot* parent =
         step.parent_known && step.parent_id ? manifests.metadata().snapshot(*step.parent_id) : nullptr;
     std::string why = "its parent is not in the metadata any more";
@@ -86,22 +119,6 @@ Result<lake::Change> change_of_commit(const lake::CommitStep& step, const lake::
 }
 
 namespace {
-
-struct Difference {
-    std::vector<lake::ManifestFile> added;
-    std::vector<lake::ManifestKey> gone;
-};
-
-Difference difference_of(const lake::TableState& state, const ManifestList& list) {
-    Difference found;
-    for (const auto& [key, manifest] : list) {
-        if (state.manifests().count(key) == 0) found.added.push_back(manifest);
-    }
-    for (const auto& [key, manifest] : state.manifests()) {
-        if (list.count(key) == 0) found.gone.push_back(key);
-    }
-    return found;
-}
 
 void note_partitions(const lake::ManifestAggregate& aggregate, std::set<std::string>& keys) {
     for (const auto& [key, part] : aggregate.partitions) keys.insert(key);

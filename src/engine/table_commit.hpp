@@ -12,10 +12,11 @@
 
 namespace signalbox::engine {
 
-// The change of that commit: against its parent where that is known, else by what its own manifests claim. An error is one
-// of reading; whatever can't be known is a Change of Truth::Unknown with a note.
+// The change of that commit: against its parent where that is known, else by what its own manifests claim. `state`: the
+// table's before it; where that is the parent's, no list but the commit's own is read. An error is one of reading; whatever
+// can't be known is a Change of Truth::Unknown with a note.
 base::Result<lake::Change> change_of_commit(const lake::CommitStep& step, const lake::Snapshot& snapshot,
-                                            TableManifests& manifests);
+                                            const lake::TableState& state, TableManifests& manifests);
 
 // How a state moved to another snapshot: what the store must follow.
 struct StateMove {

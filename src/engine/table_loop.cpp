@@ -108,6 +108,7 @@ Result<TableLook> Look::run(const std::string& metadata_location) {
         if (i >= skipped) SB_CHECK(report(plan.commits[i]));
     }
     SB_CHECK(finish(plan, metadata_location));
+    look_.alarms = alarms_.standings();
     look_.manifests_read = manifests_.manifests_read();
     look_.manifests_known = manifests_.manifests_known();
     return std::move(look_);
@@ -174,7 +175,7 @@ Status Look::report(const lake::CommitStep& step) {
 }
 
 Status Look::work_out(CommitFigures& figures, ports::TableChange& change) {
-    SB_TRY(figures.change, change_of_commit(*figures.step, *figures.snapshot, manifests_));
+    SB_TRY(figures.change, change_of_commit(*figures.step, *figures.snapshot, state_, manifests_));
     const bool main = figures.step->kind == lake::CommitKind::Main;
     if (main) {
         SB_CHECK(move_to(*figures.snapshot, change));
@@ -315,19 +316,21 @@ Result<TableLook> TableLoop::look(const std::string& table, const lake::TableMet
     return look.run(metadata_location);
 }
 
-Result<std::vector<AlarmChange>> TableLoop::tick(const std::string& table, base::WallTime now) {
+Result<TableLook> TableLoop::tick(const std::string& table, base::WallTime now) {
+    TableLook look;
     SB_TRY(auto stored, store_.load(table));
-    if (!stored) return std::vector<AlarmChange>();
+    if (!stored) return look;
     SB_TRY(TableAlarms alarms, TableAlarms::load(store_, journal_, table, alarms_of(table), config_.actions));
     alarms.observe(alarms::Tick(), now);
     ports::TableChange change;
     change.at = now;
-    SB_TRY(auto changes, alarms.take(change, true));
+    SB_TRY(look.changes, alarms.take(change, true));
+    look.alarms = alarms.standings();
     json::array in_alarm;
     for (const std::string& name : alarms.in_alarm()) in_alarm.emplace_back(name);
     stored->data["in_alarm"] = std::move(in_alarm);
     SB_CHECK(store_.save(*stored, change));
-    return changes;
+    return look;
 }
 
 Result<std::optional<base::WallTime>> TableLoop::next_tick(const std::string& table, base::WallTime now) {

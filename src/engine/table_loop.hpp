@@ -35,6 +35,7 @@ struct TableLoopConfig {
 struct TableLook {
     std::vector<ports::CommitRecord> reported;  // commits and events, in order
     std::vector<AlarmChange> changes;
+    std::vector<AlarmStanding> alarms;  // of all that are for the table, after the look
     std::vector<std::string> notes;
     std::size_t manifests_read = 0;
     std::size_t manifests_known = 0;  // whose aggregates came from the store
@@ -52,7 +53,7 @@ class TableLoop {
                                  const std::string& metadata_location, ports::TableReader& reader, base::WallTime now,
                                  const std::function<void(const ports::ReadProgress&)>& on_progress);
     // Steps the alarms that wait for time: late commits, missing data.
-    base::Result<std::vector<AlarmChange>> tick(const std::string& table, base::WallTime now);
+    base::Result<TableLook> tick(const std::string& table, base::WallTime now);
     // When tick() should be called next; none: never.
     base::Result<std::optional<base::WallTime>> next_tick(const std::string& table, base::WallTime now);
     // That the table could not be looked at; kept with the table and in the journal, once per change. Empty: all is well again.

@@ -85,8 +85,8 @@ class LakeStore {
     virtual base::Result<std::vector<AlarmRecord>> alarms(const std::string& table) = 0;  // empty: of all tables
     virtual base::Result<base::json::array> silences() = 0;
     virtual base::Status save_silences(const base::json::array& silences, const JournalEntry& entry) = 0;
-    // The last commit record that a sink has delivered.
-    virtual base::Result<std::int64_t> sink_position(const std::string& sink) = 0;
+    // The last commit record that a sink has delivered; none: the store does not know this sink.
+    virtual base::Result<std::optional<std::int64_t>> sink_position(const std::string& sink) = 0;
     virtual base::Status save_sink_position(const std::string& sink, std::int64_t sequence) = 0;
 };
 

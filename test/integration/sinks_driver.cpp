@@ -54,8 +54,8 @@ std::vector<MetricPoint> commit(std::int64_t number) {
 
 int serve_page() {
     prometheus_text::LakePage lake({10, 100, 200});
-    lake.set_alarms({{"volume", "db.orders", "snapshot.added_records", "ALARM", 900, 950, 1050},
-                     {"late", "db.orders", "", "OK", {}, {}, {}}});
+    lake.set_alarms("db.orders", {{"volume", "db.orders", "snapshot.added_records", "ALARM", 900, 950, 1050},
+                                  {"late", "db.orders", "", "OK", {}, {}, {}}});
     std::atomic<std::int64_t> number = 0;
     const auto handler = [&](const http::Request&) {
         const std::int64_t one = ++number;

@@ -106,6 +106,8 @@ def test_ten_thousand_tables_in_a_folder_are_listed_and_looked_at(tmp_path):
             looks = tool.ask("looks", table="db0.t0", threads=4, each=2500)
             print(f"10,000 tables listed in {answer['ms']:.0f} ms, 10,000 full looks in {looks['ms']:.0f} ms")
             assert answer["ms"] < 30_000 and tool.ask("wait", max_ms=0)["folders"] == 10_000 + 101 + 1
+        # The folders of a test that passed are kept for a while otherwise.
+        shutil.rmtree(world.folder)
 
 
 # SQL
@@ -167,7 +169,7 @@ def test_jdbc_catalogs_keep_views_in_the_same_table(tmp_path):
 
 
 def test_sqlite_under_a_busy_writer_is_read_and_never_refuses_the_writer(tmp_path):
-    with SqliteWorld(str(tmp_path)) as world, Tool(str(tmp_path), world.config) as tool:
+    with SqliteWorld(str(tmp_path)) as world, Tool(str(tmp_path), world.config | {"timeout": "30s"}) as tool:
         world.create("db.t")
         stop = threading.Event()
         failures = []
@@ -362,7 +364,7 @@ def test_tls_needs_the_authority_and_the_right_name(tmp_path):
         world.server.socket = context.wrap_socket(world.server.socket, server_side=True)
         url = f"https://127.0.0.1:{world.port}"
         named = f"https://localhost:{world.port}"
-        catalogs = [world.config | {"name": name, "url": where} | ({"tls_ca_file": str(tmp_path / ca)} if ca else {})
+        catalogs = [world.config | {"name": name, "url": where, "timeout": "20s"} | ({"tls_ca_file": str(tmp_path / ca)} if ca else {})
                     for name, where, ca in [("good", url, "ca.pem"), ("system", url, ""), ("other", url, "other-ca.pem"), ("name", named, "ca.pem")]]
         with Tool(str(tmp_path), *catalogs) as tool:
             assert tool.names("good") == ["db.t"]

@@ -24,9 +24,9 @@ struct ReadAggregate {
 using ReadOne = std::function<base::Result<ReadAggregate>(std::size_t index, ReadRoom& room)>;
 using TakeOne = std::function<base::Status(ReadAggregate)>;
 
-// Calls read_one for 0 … count − 1, on up to `threads` threads (0: one per core), and take_one for each result, in order,
-// on the calling thread. The first error, in this order, of either ends it: no thread is left when this returns. At most
-// a few results per thread wait to be taken. Where no thread can be had, the calling thread reads.
+// Calls read_one for 0 … count − 1, on up to `threads` threads (0: one per core), and take_one for each result, in
+// order, on the calling thread. The first error, in this order, of either ends it: no thread is left when this returns.
+// At most a few results per thread wait to be taken. Where no thread can be had, the calling thread reads.
 base::Status read_in_parallel(std::size_t count, unsigned threads, const ReadOne& read_one, const TakeOne& take_one);
 
 }  // namespace signalbox::iceberg

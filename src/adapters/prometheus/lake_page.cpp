@@ -182,11 +182,12 @@ base::Status LakePage::write(const std::vector<MetricPoint>& points) {
 void LakePage::forget(const std::string& table) {
     const std::lock_guard guard(mutex_);
     tables_.erase(table);
+    alarms_.erase(table);
 }
 
-void LakePage::set_alarms(std::vector<AlarmFigure> alarms) {
+void LakePage::set_alarms(const std::string& table, std::vector<AlarmFigure> alarms) {
     const std::lock_guard guard(mutex_);
-    alarms_ = std::move(alarms);
+    alarms_[table] = std::move(alarms);
 }
 
 void LakePage::set_reading(std::vector<ReadingFigure> reading) {
@@ -213,27 +214,28 @@ void LakePage::render_tables(Page& page) const {
     }
 }
 
-void LakePage::render_alarms(Page& page) const {
+void LakePage::render_alarm(Page& page, const AlarmFigure& alarm) {
     constexpr std::array<std::string_view, 3> states = {"OK", "ALARM", "INSUFFICIENT_DATA"};
-    for (const AlarmFigure& alarm : alarms_) {
-        for (const std::string_view state : states) {
-            page.gauge("signalbox_alarm_state", "1 for the state that the alarm is in",
-                       {{"alarm", alarm.alarm}, {"table", alarm.table}, {"state", std::string(state)}},
-                       alarm.state == state ? 1 : 0);
-        }
-        const Labels labels{{"alarm", alarm.alarm}, {"table", alarm.table}, {"metric", alarm.metric}};
-        if (alarm.value) page.gauge("signalbox_alarm_value", "what was judged last", labels, *alarm.value);
-        if (alarm.lower)
-            page.gauge("signalbox_alarm_expected_lower", "the lower end of the expected range", labels, *alarm.lower);
-        if (alarm.upper)
-            page.gauge("signalbox_alarm_expected_upper", "the upper end of the expected range", labels, *alarm.upper);
+    for (const std::string_view state : states) {
+        page.gauge("signalbox_alarm_state", "1 for the state that the alarm is in",
+                   {{"alarm", alarm.alarm}, {"table", alarm.table}, {"state", std::string(state)}},
+                   alarm.state == state ? 1 : 0);
     }
+    const Labels labels{{"alarm", alarm.alarm}, {"table", alarm.table}, {"metric", alarm.metric}};
+    if (alarm.value) page.gauge("signalbox_alarm_value", "what was judged last", labels, *alarm.value);
+    // An open end has no value.
+    if (alarm.lower && std::isfinite(*alarm.lower))
+        page.gauge("signalbox_alarm_expected_lower", "the lower end of the expected range", labels, *alarm.lower);
+    if (alarm.upper && std::isfinite(*alarm.upper))
+        page.gauge("signalbox_alarm_expected_upper", "the upper end of the expected range", labels, *alarm.upper);
 }
 
 void LakePage::render(Page& page) const {
     const std::lock_guard guard(mutex_);
     render_tables(page);
-    render_alarms(page);
+    for (const auto& [table, alarms] : alarms_) {
+        for (const AlarmFigure& alarm : alarms) render_alarm(page, alarm);
+    }
     for (const ReadingFigure& reading : reading_) {
         const Labels labels{{"kind", reading.kind}};
         page.counter("signalbox_lake_requests_total", "reads of metadata", labels,

@@ -55,7 +55,8 @@ class LakePage final : public ports::MetricSink {
     // value. More points of the same snapshot are added. What is beyond a bound is left out and counted.
     base::Status write(const std::vector<ports::MetricPoint>& points) override;
     void forget(const std::string& table);
-    void set_alarms(std::vector<AlarmFigure> alarms);
+    // How the alarms of that table stand; those that it had before are forgotten.
+    void set_alarms(const std::string& table, std::vector<AlarmFigure> alarms);
     void set_reading(std::vector<ReadingFigure> reading);
     void render(Page& page) const;
 
@@ -74,12 +75,12 @@ class LakePage final : public ports::MetricSink {
     };
     bool take(Table& table, const ports::MetricPoint& point, bool new_commit) const;
     void render_tables(Page& page) const;
-    void render_alarms(Page& page) const;
+    static void render_alarm(Page& page, const AlarmFigure& alarm);
 
     const LakePageLimits limits_;
     mutable std::mutex mutex_;
     std::map<std::string, Table> tables_;
-    std::vector<AlarmFigure> alarms_;
+    std::map<std::string, std::vector<AlarmFigure>> alarms_;  // by table
     std::vector<ReadingFigure> reading_;
     std::uint64_t left_out_ = 0;
 };

@@ -3,16 +3,18 @@
 #include <algorithm>
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
+#include <unordered_map>
 
 namespace signalbox::prometheus_text {
 
 struct Page::Families {
     std::vector<prometheus::MetricFamily> all;
+    std::unordered_map<std::string, std::size_t> places;
 
     prometheus::ClientMetric& add(const std::string& name, const std::string& help, prometheus::MetricType type,
                                   const Labels& labels) {
-        const auto same = std::find_if(all.begin(), all.end(), [&](const auto& family) { return family.name == name; });
-        auto& family = same == all.end() ? all.emplace_back() : *same;
+        const auto [place, fresh] = places.try_emplace(name, all.size());
+        auto& family = fresh ? all.emplace_back() : all[place->second];
         family.name = name;
         family.help = help;
         family.type = type;

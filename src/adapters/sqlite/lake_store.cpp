@@ -351,12 +351,12 @@ Status LakeStore::save_silences(const json::array& silences, const ports::Journa
     });
 }
 
-Result<std::int64_t> LakeStore::sink_position(const std::string& sink) {
+Result<std::optional<std::int64_t>> LakeStore::sink_position(const std::string& sink) {
     const auto guard = database_->lock();
     SB_TRY(auto statement, database_->prepare("SELECT sequence FROM lake_sinks WHERE sink = ?"));
     statement.bind(1, sink);
     SB_TRY(const bool row, statement.step());
-    return row ? statement.integer(0) : 0;
+    return row ? std::optional(statement.integer(0)) : std::nullopt;
 }
 
 Status LakeStore::save_sink_position(const std::string& sink, std::int64_t sequence) {

@@ -26,7 +26,7 @@ class LakeStore final : public ports::LakeStore {
     base::Result<std::vector<ports::AlarmRecord>> alarms(const std::string& table) override;
     base::Result<base::json::array> silences() override;
     base::Status save_silences(const base::json::array& silences, const ports::JournalEntry& entry) override;
-    base::Result<std::int64_t> sink_position(const std::string& sink) override;
+    base::Result<std::optional<std::int64_t>> sink_position(const std::string& sink) override;
     base::Status save_sink_position(const std::string& sink, std::int64_t sequence) override;
 
     // Commits of a table that are kept; the oldest go first.

@@ -78,6 +78,8 @@ base::Status check(const AlarmConfig& config);
 // What a table without alarms of its own gets. Names are stable.
 std::vector<AlarmConfig> default_alarms();
 Statistic statistic_of(const AlarmConfig& config);
+// Whether the metric says what one commit did, and not how the table is after it.
+bool is_of_commit(std::string_view metric);
 BandConfig band_config(const AlarmConfig& config);
 
 enum class Datum : std::uint8_t { Missing, Good, Bad };

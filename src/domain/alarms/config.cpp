@@ -84,11 +84,15 @@ std::vector<AlarmConfig> default_alarms() {
             of("schema", AlarmKind::SchemaChanged)};
 }
 
+bool is_of_commit(std::string_view metric) {
+    for (const std::string_view part : {".added_", ".deleted_", ".removed_", ".changed_"})
+        if (metric.find(part) != std::string_view::npos) return true;
+    return false;
+}
+
 Statistic statistic_of(const AlarmConfig& config) {
     if (config.statistic) return *config.statistic;
-    for (const std::string_view part : {".added_", ".deleted_", ".removed_"})
-        if (config.metric.find(part) != std::string::npos) return Statistic::Sum;
-    return Statistic::Last;
+    return is_of_commit(config.metric) ? Statistic::Sum : Statistic::Last;
 }
 
 BandConfig band_config(const AlarmConfig& config) {

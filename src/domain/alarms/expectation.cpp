@@ -43,7 +43,7 @@ std::optional<Expectation::Span> Expectation::span(WallTime at, double k) const 
     if (points_ == 0) return std::nullopt;
     const Scale in = scale();
     const Lens::Guess guess = lenses_[in].guess(week_hour(at));
-    Span span{from_scale(in, guess.centre - k * guess.down), from_scale(in, guess.centre + k * guess.up)};
+    Span span{from_scale(in, guess.least - k * guess.down), from_scale(in, guess.most + k * guess.up)};
     if (!negative_) span.low = std::max(span.low, 0.0);
     if (!negative_) span.high = std::max(span.high, 0.0);
     return span;
@@ -54,7 +54,7 @@ Expectation::Judged Expectation::judge(WallTime at, double value, double k) cons
     judged.span = span(at, k).value_or(Span{value, value});
     const Scale in = scale();
     const Lens::Guess guess = lenses_[in].guess(week_hour(at));
-    const double missed = to_scale(in, value) - guess.centre;
+    const double missed = guess.missed(to_scale(in, value));
     const double sigma = missed > 0 ? guess.up : guess.down;
     judged.score = missed == 0 ? 0 : sigma > 0 ? std::min(std::abs(missed) / sigma, score_max) : score_max;
     judged.outside = value < judged.span.low || value > judged.span.high;
@@ -86,13 +86,16 @@ void Expectation::teach(WallTime at, double value, double hours, bool outside, d
         const Lens::Guess guess = lens.guess(hour);
         const double stretch = in == Linear ? 0 : -0.5 * std::log(value * value + unit_ * unit_);
         lens.judge_likelihood(guess, seen, stretch);
-        const double cut =
-            outside ? std::clamp(seen, guess.centre - k * guess.down, guess.centre + k * guess.up) : seen;
-        const double sigma = seen > guess.centre ? guess.up : guess.down;
-        const double far = sigma > 0 ? std::abs(seen - guess.centre) / sigma : 0;
+        if (outside) {
+            const double edge = std::clamp(seen, guess.least - k * guess.down, guess.most + k * guess.up);
+            lens.learn_outside(hour, seen, edge, hours, std::abs(run_) <= episode_learned_points);
+            continue;
+        }
+        const double missed = guess.missed(seen);
+        const double sigma = missed > 0 ? guess.up : guess.down;
+        const double far = sigma > 0 ? std::abs(missed) / sigma : 0;
         // What is nearly outside may be the beginning of an episode.
-        const double trust = outside ? 0 : far > trust_far ? trust_far * trust_far / (far * far) : 1;
-        lens.learn(hour, cut, hours, trust);
+        lens.learn(hour, seen, hours, far > trust_far ? trust_far * trust_far / (far * far) : 1);
     }
 }
 
@@ -151,9 +154,9 @@ void Expectation::learn(WallTime at, double value, double k) {
     }
     run_ += side;
     for (const Scale in : {Linear, Logarithmic})
-        run_missed_[in] += to_scale(in, value) - lenses_[in].guess(week_hour(at)).centre;
+        run_missed_[in] += to_scale(in, value) - lenses_[in].guess(week_hour(at)).centre();
     if (end_episode(at, value)) return;
-    if (std::abs(run_) <= episode_learned_points) teach(at, value, hours, true, k);
+    teach(at, value, hours, true, k);
 }
 
 json::object Expectation::encode() const {

@@ -49,7 +49,7 @@ class Expectation {
     static constexpr std::size_t warm_max = 12;
     static constexpr int episode_points_min = 5;
     static constexpr int episode_learned_points = 2;
-    static constexpr std::chrono::hours episode_time_min{24};
+    static constexpr std::chrono::hours episode_time_min{60};  // longer than a weekend
     static constexpr std::chrono::hours former_time{14 * 24};
 
     Scale scale() const;

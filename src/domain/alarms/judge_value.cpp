@@ -94,7 +94,10 @@ std::optional<Judged> judge_value(const AlarmConfig& config, AlarmMemory& memory
     judged->look.value = point.value;
     judged->look.datum = judged->datum;
     look = judged->look;
-    if (judged->look.learning || (point.kind == PointClass::Rewrite && !config.judge_rewrites)) {
+    // How a table is after a compaction is as true as after any commit: it may be what ends an alarm.
+    const bool left_out = point.kind == PointClass::Rewrite && !config.judge_rewrites &&
+                          (config.kind == AlarmKind::Band || is_of_commit(config.metric));
+    if (judged->look.learning || left_out) {
         look.datum = Datum::Missing;
         return std::nullopt;
     }

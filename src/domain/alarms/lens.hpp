@@ -30,16 +30,23 @@ struct Bucket {
 
 class Lens {
   public:
-    // The centre, and a standard deviation on each side, as if the series were normal.
+    // What is expected: from `least` to `most` (the predictors' common guess, and the season's where it is as good),
+    // and a standard deviation beyond each, as if the series were normal.
     struct Guess {
-        double centre = 0;
+        double least = 0;
+        double most = 0;
         double up = 0;
         double down = 0;
+        // How far the value lies beyond; 0 between the two, negative below.
+        double missed(double value) const { return value > most ? value - most : value < least ? value - least : 0; }
+        double centre() const { return (least + most) / 2; }
     };
     Guess guess(WeekHour hour) const;
-    // `hours`: since the point before. `trust`: 1 for a usual point, less for one near the range's edge; 0 for one
-    // outside, whose value was cut to the edge: it teaches the season and the tail, nothing else.
+    // `hours`: since the point before. `trust`: 1 for a usual point, less for one near the range's edge.
     void learn(WeekHour hour, double value, double hours, double trust);
+    // A point outside of the range, and the edge that it passed. It teaches the season, should it come every week; and
+    // the tail, if it is one of an episode's first.
+    void learn_outside(WeekHour hour, double value, double edge, double hours, bool first);
     // The series is now so much higher, and will stay there.
     void shift(double by, double value);
     // How likely the last points were under this lens, as a running mean of log densities; compare lenses by it.
@@ -56,9 +63,13 @@ class Lens {
     using Predictions = std::array<std::optional<double>, predictors>;
     Predictions predict(WeekHour hour) const;
     double combine(const Predictions& predictions) const;
+    // What the season says, if it is about as right as the best predictor: a step at its usual hour is no surprise.
+    std::optional<double> season(const Predictions& predictions, WeekHour hour) const;
+    Guess centre_of(const Predictions& predictions, WeekHour hour) const;
     double spread_at(WeekHour hour) const;
+    double sigma_at(WeekHour hour) const;
     void learn_tail(double z);
-    void learn_season(WeekHour hour, double deviation, double visit);
+    void learn_far(WeekHour hour, double value);
 
     std::uint64_t points_ = 0;
     double level_ = 0;   // over about a week

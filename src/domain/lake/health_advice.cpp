@@ -39,6 +39,16 @@ class Adviser {
         advice_.push_back(std::move(advice));
     }
 
+    // Which records those files hold is not kept: as many as others, on average.
+    static void drop_deletes(HealthFigures& figures, std::int64_t files) {
+        if (figures.delete_files == 0) return;
+        const double left = 1 - static_cast<double>(files) / static_cast<double>(figures.delete_files);
+        figures.delete_files -= files;
+        figures.deleted_records = static_cast<std::int64_t>(static_cast<double>(figures.deleted_records) * left);
+        figures.dangling_position = std::min(figures.dangling_position, figures.delete_files);
+        figures.dangling_equality = std::min(figures.dangling_equality, figures.delete_files);
+    }
+
     // The listed partitions as one condition; nullopt with a reason.
     static std::optional<std::string> joined_filter(const std::vector<PartitionTrouble>& partitions, std::size_t count,
                                                     std::string& reason) {
@@ -74,11 +84,7 @@ class Adviser {
         }
         after.avoidable_files -= advice.count_before - advice.count_after;
         after.data_files -= advice.count_before - advice.count_after;
-        after.delete_files -= delete_files;
-        if (figures_.delete_files > 0) {
-            const double left = static_cast<double>(after.delete_files) / static_cast<double>(figures_.delete_files);
-            after.deleted_records = static_cast<std::int64_t>(static_cast<double>(after.deleted_records) * left);
-        }
+        drop_deletes(after, delete_files);
         advice.text = fmt::format("compact {} of {} partitions: {} data files become {}, {} delete files are applied",
                                   count, partitions.size(), advice.count_before, advice.count_after, delete_files);
         const auto filter = joined_filter(partitions, count, advice.note);
@@ -106,7 +112,7 @@ class Adviser {
                             figures_.dangling_equality);
         }
         HealthFigures after = figures_;
-        after.delete_files -= dangling;
+        drop_deletes(after, dangling);
         after.dangling_position = after.dangling_equality = 0;
         add(std::move(advice), after);
     }

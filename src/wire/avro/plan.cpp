@@ -169,8 +169,7 @@ class PlanCompiler {
     // Neighbouring steps over varints or bytes become one.
     static void emit(std::vector<Op>& out, const Op& op) {
         const bool joins = op.step == Step::SkipVarints || op.step == Step::SkipBytes;
-        if (joins && !out.empty() && out.back().step == op.step && !out.back().optional &&
-            out.back().n < (1U << 24)) {
+        if (joins && !out.empty() && out.back().step == op.step && !out.back().optional && out.back().n < (1U << 24)) {
             out.back().n += op.n;
         } else {
             out.push_back(op);
@@ -226,8 +225,7 @@ class PlanCompiler {
         if (body.size() == 1 && plain(0, Step::SkipVarints)) {
             out.push_back(step(Step::SkipVarintArray, body[0].n, 0));
         } else if (body.size() == 2 && plain(0, Step::SkipVarints) && body[0].n == 1 && plain(1, Step::SkipText)) {
-            out.push_back(
-                step(Step::SkipMapLikeArray, 0, static_cast<std::uint32_t>(plan_.map_like_arrays_++)));
+            out.push_back(step(Step::SkipMapLikeArray, 0, static_cast<std::uint32_t>(plan_.map_like_arrays_++)));
         } else {
             const OpRange range = append(body);
             out.push_back(step(Step::SkipArray, 0, 0));

@@ -232,8 +232,8 @@ RowCursor::At RowCursor::skip_elements(const Op& op, std::uint64_t count, At at)
     }
 }
 
-// Half of a manifest's bytes are bounds of columns, and their keys and lengths mostly those of the row before. An element
-// whose length keeps changing is not guessed any more: a wrong guess costs more than it gains.
+// Half of a manifest's bytes are bounds of columns, and their keys and lengths mostly those of the row before. An
+// element whose length keeps changing is not guessed any more: a wrong guess costs more than it gains.
 RowCursor::At RowCursor::skip_map_like(std::uint32_t array, std::uint64_t count, At at) {
     std::array<Guess, guesses_max>& guesses = guesses_[array];
     std::uint64_t i = 0;
@@ -247,7 +247,8 @@ RowCursor::At RowCursor::skip_map_like(std::uint32_t array, std::uint64_t count,
         }
         const bool wide_key = (head & 0x80) != 0;
         const std::uint32_t mask = wide_key ? 0xff'ffff : 0xffff;
-        if ((head & (wide_key ? 0x81'8000 : 0x8100)) != 0) {  // the key or the length goes on, or the length is negative
+        if ((head & (wide_key ? 0x81'8000 : 0x8100)) !=
+            0) {  // the key or the length goes on, or the length is negative
             at = skip_map_like_element(at);
             if (at == nullptr) return at;
             continue;

@@ -284,8 +284,8 @@ TEST(LakePage, a_partition_that_is_gone_is_not_shown_any_more) {
 
 TEST(LakePage, an_alarm_is_in_one_of_its_states_and_has_its_band) {
     LakePage lake;
-    lake.set_alarms({{"volume", "db.orders", "snapshot.added_records", "ALARM", 3, 10, 20},
-                     {"late", "db.orders", "", "INSUFFICIENT_DATA", {}, {}, {}}});
+    lake.set_alarms("db.orders", {{"volume", "db.orders", "snapshot.added_records", "ALARM", 3, 10, 20},
+                                  {"late", "db.orders", "", "INSUFFICIENT_DATA", {}, {}, {}}});
     lake.set_reading({{"manifest", 2, 4096}});
     const std::string page = rendered(lake);
     EXPECT_THAT(page, HasSubstr(R"(signalbox_alarm_state{alarm="volume",table="db.orders",state="ALARM"} 1)"));
@@ -296,6 +296,10 @@ TEST(LakePage, an_alarm_is_in_one_of_its_states_and_has_its_band) {
             R"(signalbox_alarm_expected_upper{alarm="volume",table="db.orders",metric="snapshot.added_records"} 20)"));
     EXPECT_THAT(page, Not(HasSubstr(R"(signalbox_alarm_value{alarm="late")")));
     EXPECT_THAT(page, HasSubstr(R"(signalbox_lake_read_bytes_total{kind="manifest"} 4096)"));
+    lake.set_alarms("db.orders", {{"volume", "db.orders", "snapshot.added_records", "OK", 12, -HUGE_VAL, 20}});
+    EXPECT_THAT(rendered(lake), HasSubstr(R"(signalbox_alarm_state{alarm="volume",table="db.orders",state="OK"} 1)"));
+    EXPECT_THAT(rendered(lake), Not(HasSubstr("late")));
+    EXPECT_THAT(rendered(lake), Not(HasSubstr("expected_lower")));
 }
 
 }  // namespace

@@ -359,8 +359,12 @@ TEST(AlarmMemory, decoded_at_any_moment_goes_on_the_same) {
                 const auto a = step(config, memory, observation, now);
                 const auto b = step(config, *decoded, observation, now);
                 ASSERT_EQ(a.has_value(), b.has_value()) << config.name << " seed " << seed;
-                if (a) ASSERT_EQ(a->text, b->text);
-                if (a) ASSERT_FALSE(a->text.empty());
+                if (a) {
+                    ASSERT_EQ(a->text, b->text);
+                }
+                if (a) {
+                    ASSERT_FALSE(a->text.empty());
+                }
                 ASSERT_TRUE(a || memory.state == before) << "never without evidence";
                 ASSERT_EQ(base::json::serialize(encode(memory)), base::json::serialize(encode(*decoded)));
             }

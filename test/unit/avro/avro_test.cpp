@@ -1,7 +1,7 @@
 #include <gmock/gmock.h>
 
-#include "unit/lake/avro_builder.hpp"
 #include "base/prng.hpp"
+#include "unit/lake/avro_builder.hpp"
 #include "wire/avro/container.hpp"
 
 namespace signalbox::avro {

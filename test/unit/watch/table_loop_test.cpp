@@ -52,7 +52,7 @@ class DyingStore final : public ports::LakeStore {
     Status save_silences(const base::json::array& silences, const ports::JournalEntry& entry) override {
         return real_.save_silences(silences, entry);
     }
-    Result<std::int64_t> sink_position(const std::string& sink) override { return real_.sink_position(sink); }
+    Result<std::optional<std::int64_t>> sink_position(const std::string& sink) override { return real_.sink_position(sink); }
     Status save_sink_position(const std::string& sink, std::int64_t sequence) override {
         return real_.save_sink_position(sink, sequence);
     }
@@ -144,6 +144,8 @@ TEST(TableLoop, a_commit_reads_its_own_manifests_and_none_that_are_known) {
     const auto found = look(*store.lake, *store.journal, table);
     ASSERT_TRUE(found);
     EXPECT_EQ(table.manifests_read() - before, 1U);
+    // Its list and its manifest; the metadata file makes three.
+    EXPECT_EQ(found->reported.at(0).data.at("read").at("requests").to_number<int>(), 2);
     EXPECT_EQ(found->reported.at(0).data.at("read").at("manifests_read"), 1);
 }
 
