@@ -111,7 +111,7 @@ std::string number_text(double value) {
 }
 
 std::string describe(const AlarmConfig& config) {
-    const std::string kind(to_string(config.kind));
+    std::string kind(to_string(config.kind));
     switch (config.kind) {
         case AlarmKind::Band:
             return fmt::format("band of {}, k {}{}, {}", config.metric, number_text(config.k),
