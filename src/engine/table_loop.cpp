@@ -60,6 +60,7 @@ class Look {
           manifests_(std::move(manifests)),
           alarms_(std::move(alarms)),
           now_(now),
+          counted_(manifests_.counters()),
           first_(!record_.cursor || record_.data[first_look_key] == json::value(true)) {}
 
     Result<TableLook> run(const std::string& metadata_location);
@@ -80,13 +81,13 @@ class Look {
     TableManifests manifests_;
     TableAlarms alarms_;
     base::WallTime now_;
+    ports::ReadCounters counted_;  // of the reader, up to the last report
     bool first_;  // the table's first look: what it finds is the past
     bool forget_ = false;
     ports::TableChange events_;  // to be stored with the next save
     lake::TableState state_;
     std::size_t read_before_ = 0;
     std::size_t known_before_ = 0;
-    ports::ReadCounters counted_;
     TableLook look_;
 };
 

@@ -84,7 +84,9 @@ TEST_P(Histories, the_newest_metadata_gives_the_metrics_that_the_writer_tables_g
     for (const auto& [name, value] : current.at("metrics").as_object()) {
         const json::value* found = metrics.if_contains(name);
         if (found == nullptr) continue;
-        if (value.is_null()) {
+        // A table without a manifest list does not tell how long its manifests are.
+        const bool untold = GetParam() == "history_v1" && name.starts_with("manifests.") && name.ends_with("_size");
+        if (value.is_null() || untold) {
             EXPECT_TRUE(found->is_null()) << name << ": " << *found;
         } else {
             const auto wanted = value.to_number<double>();
