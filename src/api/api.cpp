@@ -133,13 +133,14 @@ Response Api::answer(const Request& request) const {
         return error({ErrorKind::NotFound, "this daemon's configuration has no catalogs to watch", {}, 0});
     }
     if (place.what == What::Nothing) {
-        return error(404, base::to_string(ErrorKind::NotFound),
-                     fmt::format("there is no {}; there are /v1/health, /v1/status, /v1/clusters/NAME, "
-                                 "/v1/clusters/NAME/switchover, /v1/channels/NAME/acknowledge, /v1/events, /v1/jobs, "
-                                 "/v1/jobs/NAME/runs, /v1/jobs/NAME/pause, /v1/jobs/NAME/resume, /v1/runs/ID, "
-                                 "/v1/runs/ID/stop, /v1/tables, /v1/tables/NAME, /v1/tables/NAME/commits, /v1/tables-look, "
-                                 "/v1/alarms, /v1/alarms/NAME/acknowledge, /v1/journal, /metrics",
-                                 request.path));
+        return error(
+            404, base::to_string(ErrorKind::NotFound),
+            fmt::format("there is no {}; there are /v1/health, /v1/status, /v1/clusters/NAME, "
+                        "/v1/clusters/NAME/switchover, /v1/channels/NAME/acknowledge, /v1/events, /v1/jobs, "
+                        "/v1/jobs/NAME/runs, /v1/jobs/NAME/pause, /v1/jobs/NAME/resume, /v1/runs/ID, "
+                        "/v1/runs/ID/stop, /v1/tables, /v1/tables/NAME, /v1/tables/NAME/commits, /v1/tables-look, "
+                        "/v1/alarms, /v1/alarms/NAME/acknowledge, /v1/journal, /metrics",
+                        request.path));
     }
     const bool takes_post =
         place.what == What::Switchover || place.what == What::Events || place.what == What::Acknowledge;

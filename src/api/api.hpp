@@ -61,7 +61,8 @@ class JobSource {
     virtual base::Result<base::json::object> resume_job(const std::string& job) = 0;
 };
 
-// What a daemon with catalogs knows of tables and their alarms. As with Source: several threads, each call returns soon.
+// What a daemon with catalogs knows of tables and their alarms. As with Source: several threads, each call returns
+// soon.
 class TableSource {
   public:
     virtual ~TableSource() = default;
@@ -70,8 +71,8 @@ class TableSource {
     virtual base::Result<base::json::object> table(const std::string& name) = 0;
     // NotFound, if the query's table is not known.
     virtual base::Result<base::json::array> commits(const ports::CommitQuery& query) = 0;
-    // Somebody says that a table may have changed (empty: any of the catalog's, or of all): a hint, no more. NotFound: no
-    // such catalog.
+    // Somebody says that a table may have changed (empty: any of the catalog's, or of all): a hint, no more. NotFound:
+    // no such catalog.
     virtual base::Status look(const std::string& catalog, const std::string& table) = 0;
     virtual base::Result<base::json::array> alarms() = 0;
     // NotFound; Conflict: it is not in ALARM.

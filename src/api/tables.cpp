@@ -30,15 +30,18 @@ base::Result<std::map<std::string, std::string>> read_texts(const std::string& b
                                                             const std::vector<std::string>& names) {
     SB_TRY(const json::value document, base::parse_json(body));
     const json::object* object = document.if_object();
-    if (object == nullptr) return fail(ErrorKind::InvalidArgument, "expected a JSON object with {}", base::join(names, ", "));
+    if (object == nullptr)
+        return fail(ErrorKind::InvalidArgument, "expected a JSON object with {}", base::join(names, ", "));
     std::map<std::string, std::string> texts;
     for (const auto& [key, value] : *object) {
         if (std::find(names.begin(), names.end(), std::string_view(key)) == names.end()) {
-            return fail(ErrorKind::InvalidArgument, "'{}' is not known here; there are {}", std::string(key).substr(0, 100),
-                        base::join(names, ", "));
+            return fail(ErrorKind::InvalidArgument, "'{}' is not known here; there are {}",
+                        std::string(key).substr(0, 100), base::join(names, ", "));
         }
         const bool fits = value.is_string() && value.get_string().size() <= text_max_bytes;
-        if (!fits) return fail(ErrorKind::InvalidArgument, "{}: expected a text of at most {} bytes", std::string(key), text_max_bytes);
+        if (!fits)
+            return fail(ErrorKind::InvalidArgument, "{}: expected a text of at most {} bytes", std::string(key),
+                        text_max_bytes);
         texts[std::string(key)] = std::string(value.get_string());
     }
     return texts;
@@ -57,11 +60,12 @@ Response list_commits(TableSource& source, const std::string& table, const Reque
         } else if (name == "order" && (value == "oldest" || value == "newest")) {
             query.newest_first = value == "newest";
         } else {
-            return error({ErrorKind::InvalidArgument,
-                          fmt::format("query: expected limit=N from 1 to {}, after=SEQUENCE or order=oldest|newest, found {}={}",
-                                      commits_max, name, value),
-                          {},
-                          0});
+            return error(
+                {ErrorKind::InvalidArgument,
+                 fmt::format("query: expected limit=N from 1 to {}, after=SEQUENCE or order=oldest|newest, found {}={}",
+                             commits_max, name, value),
+                 {},
+                 0});
         }
     }
     auto commits = source.commits(query);
@@ -82,9 +86,13 @@ Response acknowledge(TableSource& source, const std::string& alarm, const Reques
     if (!texts) return error(texts.error());
     const auto text = [&](const std::string& name) { return texts->count(name) > 0 ? texts->at(name) : std::string(); };
     if (text("table").empty() || text("by").empty()) {
-        return error({ErrorKind::InvalidArgument, "expected a body like {\"table\": \"TABLE\", \"by\": \"NAME\", \"note\": \"…\"}", {}, 0});
+        return error({ErrorKind::InvalidArgument,
+                      "expected a body like {\"table\": \"TABLE\", \"by\": \"NAME\", \"note\": \"…\"}",
+                      {},
+                      0});
     }
-    if (const auto status = source.acknowledge(alarm, text("table"), text("by"), text("note")); !status) return error(status.error());
+    if (const auto status = source.acknowledge(alarm, text("table"), text("by"), text("note")); !status)
+        return error(status.error());
     return respond(200, json::object{{"alarm", alarm}, {"table", text("table")}, {"state", "acknowledged"}});
 }
 

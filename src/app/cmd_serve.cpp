@@ -95,8 +95,8 @@ class Daemon {
     std::unique_ptr<sqlite::ChannelStore> channel_store_;
     std::unique_ptr<Channels> channels_;
     std::unique_ptr<Follower> follower_;
-    std::unique_ptr<RunDriver> runs_;       // null without a provider
-    std::unique_ptr<Outputs> outputs_;      // null without a catalog, and so is the next
+    std::unique_ptr<RunDriver> runs_;   // null without a provider
+    std::unique_ptr<Outputs> outputs_;  // null without a catalog, and so is the next
     std::unique_ptr<TableWatcher> tables_;
     std::unique_ptr<DaemonSource> source_;
     std::unique_ptr<api::Api> api_;

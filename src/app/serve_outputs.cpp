@@ -75,8 +75,9 @@ bool Outputs::wait() {
 }
 
 void Outputs::run_actions() {
-    engine::ActionLoop loop(*queue_, {sqlite::lease_owner()}, [] { return wall_clock(); },
-                            static_cast<std::uint64_t>(wall_clock().time_since_epoch().count()));
+    engine::ActionLoop loop(
+        *queue_, {sqlite::lease_owner()}, [] { return wall_clock(); },
+        static_cast<std::uint64_t>(wall_clock().time_since_epoch().count()));
     std::string last;
     do {
         {
@@ -111,7 +112,8 @@ void Outputs::feed_sinks() {
 }
 
 void Outputs::add_metrics(prometheus_text::Page& page) {
-    page.counter("signalbox_actions_done_total", "Actions of alarms that were done", {}, static_cast<double>(actions_done_));
+    page.counter("signalbox_actions_done_total", "Actions of alarms that were done", {},
+                 static_cast<double>(actions_done_));
     page.counter("signalbox_actions_not_done_total", "Tries of actions that were put off, refused or given up", {},
                  static_cast<double>(actions_failed_));
     page.counter("signalbox_sink_commits_total", "Commits written to sinks, each sink's counted", {},

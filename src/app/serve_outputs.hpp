@@ -1,6 +1,6 @@
 #pragma once
-// What leaves the watcher: alarms' actions and metrics for sinks, each driven by a thread of its own, since a receiver may
-// take long.
+// What leaves the watcher: alarms' actions and metrics for sinks, each driven by a thread of its own, since a receiver
+// may take long.
 
 #include <atomic>
 #include <condition_variable>

@@ -34,7 +34,8 @@ lake::PollSettings poll_settings(const Config& config) {
     // What is handed out is looked at at once: a few more than there are threads, so that none waits for the scheduler.
     settings.running_max = 2 * looking_threads();
     settings.running_catalog_max = settings.running_max;
-    for (const CatalogConfig& catalog : config.catalogs) settings.jitter = std::max(settings.jitter, catalog.poll_jitter);
+    for (const CatalogConfig& catalog : config.catalogs)
+        settings.jitter = std::max(settings.jitter, catalog.poll_jitter);
     return settings;
 }
 
@@ -108,7 +109,8 @@ std::shared_ptr<const engine::TableLoopConfig> TableWatcher::loop_config() {
 }
 
 TableWatcher::Catalog* TableWatcher::catalog_of(const std::string& name) {
-    const auto found = std::find_if(catalogs_.begin(), catalogs_.end(), [&](const Catalog& c) { return c.config.name == name; });
+    const auto found =
+        std::find_if(catalogs_.begin(), catalogs_.end(), [&](const Catalog& c) { return c.config.name == name; });
     return found == catalogs_.end() ? nullptr : &*found;
 }
 
@@ -139,7 +141,8 @@ void TableWatcher::list_catalog(Catalog& catalog, base::MonoTime now) {
         trouble = fmt::format("{} ({} faults in all)", listing->faults.front(), listing->faults.size());
     }
     if (trouble != catalog.trouble && !trouble.empty()) spdlog::warn("catalog {}: {}", catalog.config.name, trouble);
-    if (trouble != catalog.trouble && trouble.empty()) spdlog::info("catalog {} can be listed again", catalog.config.name);
+    if (trouble != catalog.trouble && trouble.empty())
+        spdlog::info("catalog {} can be listed again", catalog.config.name);
     catalog.trouble = trouble;
     catalog.list_at = now + std::min<base::Duration>(catalog.config.poll_interval, list_interval_max);
     if (!listing) return;
@@ -245,7 +248,8 @@ Status TableWatcher::look_once(engine::TableLoop& loop, Catalog& catalog, const 
         known = known_[name];
     }
     SB_TRY(ports::TableVersion version, catalog.port->look(table.table, known));
-    const bool same = version.unchanged || (!known.metadata_location.empty() && version.metadata_location == known.metadata_location);
+    const bool same =
+        version.unchanged || (!known.metadata_location.empty() && version.metadata_location == known.metadata_location);
     if (!same) return read_table(loop, catalog, table, std::move(version));
     SB_CHECK(tick(loop, name, true));
     const std::lock_guard guard(mutex_);
@@ -321,7 +325,8 @@ void TableWatcher::tell(const engine::TableLook& look, const std::string& name, 
         if (!is_commit(commit)) continue;
         const std::lock_guard guard(mutex_);
         ++figures_.commits;
-        const double seconds = base::to_ms(now.time_since_epoch()) / 1000 - static_cast<double>(commit.timestamp_ms) / 1000;
+        const double seconds =
+            base::to_ms(now.time_since_epoch()) / 1000 - static_cast<double>(commit.timestamp_ms) / 1000;
         figures_.latency_s.observe(std::max(0.0, seconds));
     }
     tell_alarms(look, name);
@@ -345,14 +350,16 @@ void TableWatcher::tell_alarms(const engine::TableLook& look, const std::string&
     page_.set_alarms(name, std::move(figures));
     for (const engine::AlarmChange& change : look.changes) {
         const bool alarm = change.transition.to == alarms::AlarmState::Alarm && !change.silenced;
-        spdlog::log(alarm ? spdlog::level::warn : spdlog::level::info, "table {}, alarm {}: {} ({})", change.table, change.alarm,
-                    alarms::to_string(change.transition.to), change.transition.text);
+        spdlog::log(alarm ? spdlog::level::warn : spdlog::level::info, "table {}, alarm {}: {} ({})", change.table,
+                    change.alarm, alarms::to_string(change.transition.to), change.transition.text);
     }
 }
 
 Status TableWatcher::look(const std::string& catalog, const std::string& table) {
-    if (!catalog.empty() && catalog_of(catalog) == nullptr) return fail(ErrorKind::NotFound, "there is no catalog '{}'", catalog);
-    if (catalog.empty() && !table.empty()) return fail(ErrorKind::InvalidArgument, "a table is named together with its catalog");
+    if (!catalog.empty() && catalog_of(catalog) == nullptr)
+        return fail(ErrorKind::NotFound, "there is no catalog '{}'", catalog);
+    if (catalog.empty() && !table.empty())
+        return fail(ErrorKind::InvalidArgument, "a table is named together with its catalog");
     changes_->hint({catalog, table});
     return {};
 }
@@ -423,7 +430,8 @@ void TableWatcher::add_metrics(prometheus_text::Page& page) {
     page.histogram("signalbox_commit_latency_seconds", "From a commit's time to its report", {}, figures_.latency_s);
     const ports::WatchState state = changes_->state();
     page.gauge("signalbox_folders_watched", "Folders whose changes are noticed at once", {}, count(state.folders));
-    page.gauge("signalbox_folders_polled", "Folders that could not be watched and are only polled", {}, count(state.unwatched));
+    page.gauge("signalbox_folders_polled", "Folders that could not be watched and are only polled", {},
+               count(state.unwatched));
 }
 
 }  // namespace signalbox::app

@@ -1,6 +1,6 @@
 #pragma once
-// The watcher of tables at work: one thread that knows which table is to be looked at next, a few that look, one that feeds
-// sinks and runs actions. Apart from the follower's threads, so that nothing here can delay a switch.
+// The watcher of tables at work: one thread that knows which table is to be looked at next, a few that look, one that
+// feeds sinks and runs actions. Apart from the follower's threads, so that nothing here can delay a switch.
 
 #include <condition_variable>
 #include <deque>
@@ -33,21 +33,23 @@ struct WatchFigures {
     std::uint64_t bytes = 0;
     std::uint64_t manifests_read = 0;
     std::uint64_t manifests_known = 0;
-    prometheus_text::Histogram look_s{{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30}};  // that found something new
+    prometheus_text::Histogram look_s{
+        {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30}};  // that found something new
     prometheus_text::Histogram latency_s{{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300}};  // commit → reported
 };
 
 class TableWatcher final : public api::TableSource {
   public:
-    // Starts the threads. Null if the configuration has no catalogs. Errors: the store's, a catalog's that can't be made.
-    // What goes wrong later is kept with its table, and logged once per change.
+    // Starts the threads. Null if the configuration has no catalogs. Errors: the store's, a catalog's that can't be
+    // made. What goes wrong later is kept with its table, and logged once per change.
     static base::Result<std::unique_ptr<TableWatcher>> start(const Config& config);
     // Ends the threads after the looks under way.
     ~TableWatcher() override;
     TableWatcher(const TableWatcher&) = delete;
     TableWatcher& operator=(const TableWatcher&) = delete;
 
-    // Alarms of a configuration that was read again, for looks from now on. Catalogs and sinks change at a restart only.
+    // Alarms of a configuration that was read again, for looks from now on. Catalogs and sinks change at a restart
+    // only.
     void configure(const Config& config);
     void add_metrics(prometheus_text::Page& page);
 
@@ -106,8 +108,8 @@ class TableWatcher final : public api::TableSource {
     std::shared_ptr<const engine::TableLoopConfig> loop_config_;
     lake::PollPlan plan_;
     std::deque<lake::PollTable> queue_;
-    std::map<std::string, ports::TableVersion> known_;  // what was worked off, by the table's whole name
-    std::map<std::string, base::WallTime> tick_at_;     // when an alarm of the table waits for time
+    std::map<std::string, ports::TableVersion> known_;        // what was worked off, by the table's whole name
+    std::map<std::string, base::WallTime> tick_at_;           // when an alarm of the table waits for time
     std::set<std::pair<base::WallTime, std::string>> ticks_;  // the same, the next first
     WatchFigures figures_;
     std::vector<std::thread> threads_;

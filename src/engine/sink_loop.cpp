@@ -42,7 +42,8 @@ void add_partitions(const json::object& data, ports::MetricPoint point, std::vec
 std::vector<ports::MetricPoint> points_of(const ports::CommitRecord& commit) {
     std::vector<ports::MetricPoint> points;
     const json::value* metrics = commit.data.if_contains("metrics");
-    if (commit.kind != lake::to_string(lake::CommitKind::Main) || metrics == nullptr || !metrics->is_object()) return points;
+    if (commit.kind != lake::to_string(lake::CommitKind::Main) || metrics == nullptr || !metrics->is_object())
+        return points;
     constexpr std::int64_t most_ms = INT64_MAX / 1'000'000;
     ports::MetricPoint point;
     point.table = commit.table;

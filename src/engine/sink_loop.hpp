@@ -1,5 +1,6 @@
 #pragma once
-// Brings every reported commit's metrics to every sink, in order and at least once: each sink has a position in the store.
+// Brings every reported commit's metrics to every sink, in order and at least once: each sink has a position in the
+// store.
 
 #include <map>
 #include <memory>
@@ -21,8 +22,8 @@ class SinkLoop {
     explicit SinkLoop(ports::LakeStore& store) : store_(store) {}
     // By name; a name that is new begins with the next commit, not with the past.
     base::Status configure(std::map<std::string, std::shared_ptr<ports::MetricSink>> sinks);
-    // Writes what the sinks have not got yet, at most batch_max commits each. Returns how many were written; an error of
-    // one sink does not hold up the others, and is returned at the end.
+    // Writes what the sinks have not got yet, at most batch_max commits each. Returns how many were written; an error
+    // of one sink does not hold up the others, and is returned at the end.
     base::Result<std::size_t> run_once();
 
     static constexpr std::size_t batch_max = 500;

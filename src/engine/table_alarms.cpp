@@ -29,7 +29,8 @@ alarms::ActionTrigger trigger_of(alarms::AlarmState state) {
 
 // What the journal has of the other capabilities that could explain a table's trouble.
 bool explains(const ports::JournalEntry& entry) {
-    static constexpr std::array<std::string_view, 6> kinds{"epoch-", "member-", "channel-", "fence-", "switchover", "run-verdict"};
+    static constexpr std::array<std::string_view, 6> kinds{"epoch-", "member-",    "channel-",
+                                                           "fence-", "switchover", "run-verdict"};
     return std::any_of(kinds.begin(), kinds.end(), [&](std::string_view kind) { return entry.kind.starts_with(kind); });
 }
 
@@ -43,7 +44,8 @@ Result<TableAlarms> TableAlarms::load(ports::LakeStore& store, ports::Journal& j
     for (const alarms::AlarmConfig* config : configs) {
         Entry entry;
         entry.config = config;
-        const auto record = std::find_if(records.begin(), records.end(), [&](const auto& r) { return r.alarm == config->name; });
+        const auto record =
+            std::find_if(records.begin(), records.end(), [&](const auto& r) { return r.alarm == config->name; });
         if (record != records.end()) {
             // One that another configuration wrote says nothing to this one.
             if (auto memory = alarms::decode_memory(record->memory, *config)) entry.memory = std::move(*memory);
@@ -53,7 +55,8 @@ Result<TableAlarms> TableAlarms::load(ports::LakeStore& store, ports::Journal& j
     SB_TRY(const json::array silences, store.silences());
     for (const json::value& silence : silences) {
         if (!silence.is_object()) continue;
-        if (auto decoded = alarms::decode_silence(silence.get_object())) loaded.silences_.push_back(std::move(*decoded));
+        if (auto decoded = alarms::decode_silence(silence.get_object()))
+            loaded.silences_.push_back(std::move(*decoded));
     }
     return loaded;
 }
@@ -172,7 +175,8 @@ std::vector<std::string> TableAlarms::in_alarm() const {
 std::vector<AlarmStanding> TableAlarms::standings() const {
     std::vector<AlarmStanding> all;
     for (const Entry& entry : entries_) {
-        all.push_back({entry.config->name, entry.config->metric, entry.memory.state, entry.look.value, entry.look.expected});
+        all.push_back(
+            {entry.config->name, entry.config->metric, entry.memory.state, entry.look.value, entry.look.expected});
     }
     return all;
 }

@@ -25,7 +25,7 @@ struct AlarmStanding {
     std::string alarm;
     std::string metric;  // empty: it looks at commits
     alarms::AlarmState state = alarms::AlarmState::InsufficientData;
-    std::optional<double> value;             // what was judged last, in this look
+    std::optional<double> value;  // what was judged last, in this look
     std::optional<alarms::Range> expected;
 };
 
@@ -37,8 +37,8 @@ class TableAlarms {
                                           const std::vector<alarms::ActionConfig>& actions);
 
     void observe(const alarms::Observation& observation, base::WallTime now);
-    // Puts what has changed since the last call into the change that is to be stored: memories, journal entries and, with
-    // act, the actions that transitions call for. Returns the transitions.
+    // Puts what has changed since the last call into the change that is to be stored: memories, journal entries and,
+    // with act, the actions that transitions call for. Returns the transitions.
     base::Result<std::vector<AlarmChange>> take(ports::TableChange& change, bool act);
     // When time alone can change something; none: never.
     std::optional<base::WallTime> next_due(base::WallTime now) const;

@@ -57,8 +57,8 @@ Difference difference_of(const lake::TableState& state, const ManifestList& list
     return found;
 }
 
-// The state is the parent's: what the commit changed needs no list but its own, and the parent's may have expired since.
-// Nothing if the statuses disagree with the difference, or the store lost something: then the lists tell.
+// The state is the parent's: what the commit changed needs no list but its own, and the parent's may have expired
+// since. Nothing if the statuses disagree with the difference, or the store lost something: then the lists tell.
 Result<std::optional<lake::Change>> difference_to(const lake::TableState& state, const lake::Snapshot& snapshot,
                                                   const ManifestList& list, TableManifests& manifests) {
     const Difference difference = difference_of(state, list);

@@ -22,12 +22,14 @@ constexpr std::string_view first_look_key = "first_look";
 
 // Errors that another look can't mend while the table is as it is: the commit is reported with what is unknown.
 bool is_lasting(const base::Error& error) {
-    return error.kind == ErrorKind::CorruptData || error.kind == ErrorKind::NotSupported || error.kind == ErrorKind::NotFound;
+    return error.kind == ErrorKind::CorruptData || error.kind == ErrorKind::NotSupported ||
+           error.kind == ErrorKind::NotFound;
 }
 
 // Of the whole table, not of one commit.
 bool concerns_table(std::string_view metric) {
-    for (const std::string_view own : {"snapshot.added_", "snapshot.deleted_", "snapshot.removed_", "snapshot.changed_"}) {
+    for (const std::string_view own :
+         {"snapshot.added_", "snapshot.deleted_", "snapshot.removed_", "snapshot.changed_"}) {
         if (metric.starts_with(own)) return false;
     }
     return true;
@@ -82,7 +84,7 @@ class Look {
     TableAlarms alarms_;
     base::WallTime now_;
     ports::ReadCounters counted_;  // of the reader, up to the last report
-    bool first_;  // the table's first look: what it finds is the past
+    bool first_;                   // the table's first look: what it finds is the past
     bool forget_ = false;
     ports::TableChange events_;  // to be stored with the next save
     lake::TableState state_;
@@ -135,7 +137,8 @@ void Look::note_events(const lake::WalkPlan& plan) {
 Status Look::report(const lake::CommitStep& step) {
     const lake::Snapshot* snapshot = metadata_.snapshot(step.snapshot_id);
     if (snapshot == nullptr) {
-        return base::fail(ErrorKind::CorruptData, "snapshot {} is to be reported, and the metadata has none of that id", step.snapshot_id);
+        return base::fail(ErrorKind::CorruptData, "snapshot {} is to be reported, and the metadata has none of that id",
+                          step.snapshot_id);
     }
     manifests_.next_commit();
     CommitFigures figures;

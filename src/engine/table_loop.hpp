@@ -1,6 +1,6 @@
 #pragma once
-// One look at a table: which commits are new, what each did, what the alarms say of it, all stored in one transaction per
-// commit (docs/adr/0013). A table's looks must not run at the same time; different tables' may.
+// One look at a table: which commits are new, what each did, what the alarms say of it, all stored in one transaction
+// per commit (docs/adr/0013). A table's looks must not run at the same time; different tables' may.
 
 #include <functional>
 #include <string>
@@ -28,7 +28,7 @@ struct TableLoopConfig {
     std::vector<AlarmBinding> alarms;
     std::vector<alarms::ActionConfig> actions;
     lake::FirstLook first_look = lake::FirstLook::History;
-    std::size_t partitions_max = 20;       // rows of partitions in a commit's record, the largest first
+    std::size_t partitions_max = 20;         // rows of partitions in a commit's record, the largest first
     std::size_t history_commits_max = 1000;  // FirstLook::History: at most so many of the newest commits
 };
 
@@ -46,9 +46,9 @@ class TableLoop {
     // The journal is read for what else happened at the time of a transition. All must outlive the loop.
     TableLoop(ports::LakeStore& store, ports::Journal& journal, TableLoopConfig config);
 
-    // Reports what is new in the table, whose metadata was just read from metadata_location. on_progress: of long reads.
-    // Errors: those of the reader and the store; what was reported before stays reported. An error is also noted in the
-    // table's record ("trouble"), once per change.
+    // Reports what is new in the table, whose metadata was just read from metadata_location. on_progress: of long
+    // reads. Errors: those of the reader and the store; what was reported before stays reported. An error is also noted
+    // in the table's record ("trouble"), once per change.
     base::Result<TableLook> look(const std::string& table, const lake::TableMetadata& metadata,
                                  const std::string& metadata_location, ports::TableReader& reader, base::WallTime now,
                                  const std::function<void(const ports::ReadProgress&)>& on_progress);
@@ -56,7 +56,8 @@ class TableLoop {
     base::Result<TableLook> tick(const std::string& table, base::WallTime now);
     // When tick() should be called next; none: never.
     base::Result<std::optional<base::WallTime>> next_tick(const std::string& table, base::WallTime now);
-    // That the table could not be looked at; kept with the table and in the journal, once per change. Empty: all is well again.
+    // That the table could not be looked at; kept with the table and in the journal, once per change. Empty: all is
+    // well again.
     base::Status note_trouble(const std::string& table, const std::string& trouble, base::WallTime now);
 
     const TableLoopConfig& config() const { return config_; }

@@ -29,7 +29,8 @@ TableManifests::TableManifests(ports::LakeStore& store, std::string table, const
       on_progress_(std::move(on_progress)) {}
 
 Result<const ManifestList*> TableManifests::list(const lake::Snapshot& snapshot) {
-    const auto known = std::find_if(lists_.begin(), lists_.end(), [&](const auto& l) { return l.first == snapshot.id; });
+    const auto known =
+        std::find_if(lists_.begin(), lists_.end(), [&](const auto& l) { return l.first == snapshot.id; });
     if (known != lists_.end()) {
         lists_.splice(lists_.end(), lists_, known);
         return &known->second;
@@ -94,8 +95,8 @@ Result<Aggregates> TableManifests::stored(const std::vector<lake::ManifestKey>& 
     SB_TRY(auto aggregates, store_.aggregates(table_, keys));
     known_ += aggregates.size();
     if (aggregates.size() != keys.size()) {
-        return fail(ErrorKind::NotFound, "the store has {} of {} aggregates of table '{}'", aggregates.size(), keys.size(),
-                    table_);
+        return fail(ErrorKind::NotFound, "the store has {} of {} aggregates of table '{}'", aggregates.size(),
+                    keys.size(), table_);
     }
     Aggregates found;
     for (lake::ManifestAggregate& aggregate : aggregates) {

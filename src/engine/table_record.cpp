@@ -59,7 +59,8 @@ std::string operation_of(const lake::Snapshot& snapshot) { return find(snapshot,
 
 std::string author_of(const lake::Snapshot& snapshot) {
     std::string author = find(snapshot, "engine-name");
-    if (const std::string version = find(snapshot, "engine-version"); !author.empty() && !version.empty()) author += " " + version;
+    if (const std::string version = find(snapshot, "engine-version"); !author.empty() && !version.empty())
+        author += " " + version;
     std::string app = find(snapshot, "app-name");
     std::string id = find(snapshot, "app-id");
     if (id.empty()) id = find(snapshot, "spark.app.id");
@@ -110,7 +111,8 @@ ports::CommitRecord commit_record(const std::string& table, const CommitFigures&
     object["partitions"] = std::move(partitions);
     json::array drifts;
     for (const lake::Drift& drift : figures.metrics.drift) {
-        drifts.push_back(json::object{{"field", drift.field}, {"summary", drift.summary}, {"manifests", drift.manifests}});
+        drifts.push_back(
+            json::object{{"field", drift.field}, {"summary", drift.summary}, {"manifests", drift.manifests}});
     }
     object["drift"] = std::move(drifts);
     json::array notes;

@@ -22,7 +22,7 @@ struct CommitFigures {
     bool before_known = false;
     std::int64_t records_before = 0;  // live in its parent
     std::int64_t files_before = 0;
-    bool state_known = false;    // metrics of the whole table are true
+    bool state_known = false;  // metrics of the whole table are true
     ports::ReadCounters read;
     std::size_t manifests_read = 0;
     std::size_t manifests_known = 0;

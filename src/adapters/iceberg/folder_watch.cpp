@@ -96,8 +96,8 @@ void FolderWatch::scan(std::size_t catalog, const std::string& relative, bool hi
 }
 
 void FolderWatch::watch(const Watched& watched) {
-    // A folder "metadata" that holds no metadata yet is walked as a namespace, too: the kernel keeps one watch of it, and
-    // what matters is the first metadata file.
+    // A folder "metadata" that holds no metadata yet is walked as a namespace, too: the kernel keeps one watch of it,
+    // and what matters is the first metadata file.
     const auto before = descriptors_.find(watched.path);
     if (!watched.metadata && before != descriptors_.end() && watched_[before->second].metadata) return;
     const int descriptor =

@@ -136,7 +136,8 @@ Result<std::string> LocalFiles::read(const std::string& uri, std::uint64_t size_
     return content;
 }
 
-Result<std::string_view> LocalFiles::read_into(const std::string& uri, std::uint64_t size_max_bytes, std::string& room) {
+Result<std::string_view> LocalFiles::read_into(const std::string& uri, std::uint64_t size_max_bytes,
+                                               std::string& room) {
     SB_TRY(const std::string path, path_of(uri));
     ++requests_;
     const std::vector<std::string> roots = {place_.folder, place_.metadata_folder};

@@ -75,7 +75,8 @@ Result<LocalTable> open_table(const std::string& path) {
 
 std::unique_ptr<ports::TableFiles> files_of(const LocalTable& table) {
     std::string folder = fs::absolute(table.metadata_folder).lexically_normal().parent_path().string();
-    return std::make_unique<LocalFiles>(TablePlace{table.metadata.location, std::move(folder), table.metadata_folder}, false);
+    return std::make_unique<LocalFiles>(TablePlace{table.metadata.location, std::move(folder), table.metadata_folder},
+                                        false);
 }
 
 }  // namespace signalbox::iceberg

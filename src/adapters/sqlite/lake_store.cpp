@@ -115,8 +115,9 @@ Result<lake::TableState> LakeStore::state(const std::string& table) {
     const auto guard = database_->lock();
     SB_TRY(const std::int64_t id, id_of(table));
     std::map<lake::ManifestKey, lake::LiveManifest> manifests;
-    SB_TRY(auto rows, database_->prepare("SELECT path, length, deletes, records_min, records_max, size_min, size_max"
-                                         " FROM lake_manifests WHERE table_id = ? AND gone_at IS NULL ORDER BY path, length"));
+    SB_TRY(auto rows,
+           database_->prepare("SELECT path, length, deletes, records_min, records_max, size_min, size_max"
+                              " FROM lake_manifests WHERE table_id = ? AND gone_at IS NULL ORDER BY path, length"));
     rows.bind(1, id);
     for (;;) {
         SB_TRY(const bool row, rows.step());
@@ -162,7 +163,8 @@ Result<std::vector<lake::ManifestAggregate>> LakeStore::aggregates(const std::st
         SB_TRY(const bool row, statement.step());
         if (!row) continue;
         auto aggregate = lake::decode_aggregate(statement.blob(0));
-        if (!aggregate) return in_context(aggregate.error(), fmt::format("{}, manifest {}", database_->path(), key.path));
+        if (!aggregate)
+            return in_context(aggregate.error(), fmt::format("{}, manifest {}", database_->path(), key.path));
         found.push_back(std::move(*aggregate));
     }
     return found;
@@ -174,7 +176,8 @@ Status LakeStore::save(ports::TableRecord& record, const ports::TableChange& cha
         SB_TRY(const std::int64_t id, store_record(record, change));
         version = record.version + 1;
         if (change.forget) {
-            for (const char* rows : {"DELETE FROM lake_manifests WHERE table_id = ?", "DELETE FROM lake_partitions WHERE table_id = ?"}) {
+            for (const char* rows :
+                 {"DELETE FROM lake_manifests WHERE table_id = ?", "DELETE FROM lake_partitions WHERE table_id = ?"}) {
                 SB_TRY(auto statement, database_->prepare(rows));
                 SB_CHECK(statement.bind(1, id).run());
             }
@@ -190,8 +193,9 @@ Status LakeStore::save(ports::TableRecord& record, const ports::TableChange& cha
 Result<std::int64_t> LakeStore::store_record(ports::TableRecord& record, const ports::TableChange& change) {
     const std::string cursor = record.cursor ? json::serialize(lake::encode(*record.cursor)) : std::string();
     if (record.version == 0) {
-        SB_TRY(auto insert, database_->prepare("INSERT OR IGNORE INTO lake_tables (name, version, cursor, scalars, data)"
-                                               " VALUES (?, 0, '', x'', '{}')"));
+        SB_TRY(auto insert,
+               database_->prepare("INSERT OR IGNORE INTO lake_tables (name, version, cursor, scalars, data)"
+                                  " VALUES (?, 0, '', x'', '{}')"));
         SB_CHECK(insert.bind(1, record.name).run());
     }
     SB_TRY(const std::int64_t id, id_of(record.name));
@@ -207,7 +211,8 @@ Result<std::int64_t> LakeStore::store_record(ports::TableRecord& record, const p
         .bind_blob(7, change.state == nullptr ? std::string() : change.state->encode_scalars());
     SB_TRY(const bool row, update.step());
     if (!row) {
-        return fail(ErrorKind::Conflict, "somebody else has worked on table '{}' meanwhile; nothing was stored", record.name);
+        return fail(ErrorKind::Conflict, "somebody else has worked on table '{}' meanwhile; nothing was stored",
+                    record.name);
     }
     return id;
 }
@@ -221,7 +226,8 @@ Status LakeStore::store_manifests(std::int64_t table, std::int64_t version, cons
     }
     for (const auto& manifest : change.put) {
         // Prepared for each: a number that is not bound is null only in a fresh statement.
-        SB_TRY(auto put, database_->prepare("INSERT OR REPLACE INTO lake_manifests VALUES (?, ?, ?, NULL, ?, ?, ?, ?, ?, ?)"));
+        SB_TRY(auto put,
+               database_->prepare("INSERT OR REPLACE INTO lake_manifests VALUES (?, ?, ?, NULL, ?, ?, ?, ?, ?, ?)"));
         put.bind(1, table)
             .bind(2, manifest->key.path)
             .bind(3, manifest->key.length_bytes)
@@ -267,8 +273,9 @@ Status LakeStore::store_reports(const ports::TableRecord& record, const ports::T
             .bind(7, json::serialize(commit.data));
         SB_CHECK(insert.run());
         if (database_->last_insert_rowid() % prune_interval != 0) continue;
-        SB_TRY(auto prune, database_->prepare("DELETE FROM lake_commits WHERE name = ?1 AND sequence <= (SELECT sequence"
-                                              " FROM lake_commits WHERE name = ?1 ORDER BY sequence DESC LIMIT 1 OFFSET ?2)"));
+        SB_TRY(auto prune,
+               database_->prepare("DELETE FROM lake_commits WHERE name = ?1 AND sequence <= (SELECT sequence"
+                                  " FROM lake_commits WHERE name = ?1 ORDER BY sequence DESC LIMIT 1 OFFSET ?2)"));
         SB_CHECK(prune.bind(1, record.name).bind(2, commits_kept).run());
     }
     SB_TRY(auto alarm, database_->prepare("INSERT OR REPLACE INTO lake_alarms (alarm, name, memory) VALUES (?, ?, ?)"));
@@ -287,8 +294,9 @@ Status LakeStore::store_reports(const ports::TableRecord& record, const ports::T
 Status LakeStore::forget(const std::string& table) {
     return database_->transaction(false, [&]() -> Status {
         SB_TRY(const std::int64_t id, id_of(table));
-        for (const char* rows : {"DELETE FROM lake_manifests WHERE table_id = ?", "DELETE FROM lake_partitions WHERE table_id = ?",
-                                 "DELETE FROM lake_tables WHERE id = ?"}) {
+        for (const char* rows :
+             {"DELETE FROM lake_manifests WHERE table_id = ?", "DELETE FROM lake_partitions WHERE table_id = ?",
+              "DELETE FROM lake_tables WHERE id = ?"}) {
             SB_TRY(auto statement, database_->prepare(rows));
             SB_CHECK(statement.bind(1, id).run());
         }
@@ -300,7 +308,8 @@ Status LakeStore::forget(const std::string& table) {
 Result<std::vector<ports::CommitRecord>> LakeStore::commits(const ports::CommitQuery& query) {
     const auto guard = database_->lock();
     std::string sql =
-        "SELECT sequence, name, snapshot_id, kind, ref, timestamp_ms, reported_ns, data FROM lake_commits WHERE sequence > ?1";
+        "SELECT sequence, name, snapshot_id, kind, ref, timestamp_ms, reported_ns, data FROM lake_commits WHERE "
+        "sequence > ?1";
     if (!query.table.empty()) sql += " AND name = ?2";
     if (query.since) sql += " AND timestamp_ms >= ?3";
     sql += query.newest_first ? " ORDER BY sequence DESC LIMIT ?4" : " ORDER BY sequence LIMIT ?4";
@@ -308,7 +317,9 @@ Result<std::vector<ports::CommitRecord>> LakeStore::commits(const ports::CommitQ
     statement.bind(1, query.after).bind(4, static_cast<std::int64_t>(std::clamp<std::size_t>(query.limit, 1, 100'000)));
     if (!query.table.empty()) statement.bind(2, query.table);
     if (query.since) {
-        statement.bind(3, std::int64_t{std::chrono::duration_cast<std::chrono::milliseconds>(query.since->time_since_epoch()).count()});
+        statement.bind(
+            3, std::int64_t{
+                   std::chrono::duration_cast<std::chrono::milliseconds>(query.since->time_since_epoch()).count()});
     }
     std::vector<ports::CommitRecord> commits;
     for (;;) {

@@ -22,7 +22,8 @@ std::vector<FakeTable::Entry> FakeTable::new_files(int count, std::int64_t recor
     std::vector<Entry> entries;
     for (int i = 0; i < count; ++i) {
         const std::int64_t number = next_file_++;
-        entries.push_back({lake::EntryStatus::Added, {"data/" + std::to_string(number), records_each, 1000 + number, number % 3}});
+        entries.push_back(
+            {lake::EntryStatus::Added, {"data/" + std::to_string(number), records_each, 1000 + number, number % 3}});
     }
     return entries;
 }
@@ -70,7 +71,8 @@ std::int64_t FakeTable::append(int files, std::int64_t records_each) {
     const std::int64_t id = next_id_++;
     Manifests manifests = metadata_.current_snapshot_id ? lists_[*metadata_.current_snapshot_id] : Manifests();
     manifests.push_back(write_manifest(new_files(files, records_each), id));
-    commit(std::move(manifests), id, "append", metadata_.current_snapshot_id, {{"added-data-files", std::to_string(files)}});
+    commit(std::move(manifests), id, "append", metadata_.current_snapshot_id,
+           {{"added-data-files", std::to_string(files)}});
     metadata_.current_snapshot_id = id;
     metadata_.snapshot_log.push_back({clock_ms_, id});
     return id;
@@ -131,7 +133,8 @@ Status FakeTable::call(std::string_view what) {
     return fail(ErrorKind::Unavailable, "{} is away", what);
 }
 
-Result<std::vector<lake::ManifestFile>> FakeTable::manifests(const lake::TableMetadata&, const lake::Snapshot& snapshot) {
+Result<std::vector<lake::ManifestFile>> FakeTable::manifests(const lake::TableMetadata&,
+                                                             const lake::Snapshot& snapshot) {
     SB_CHECK(call("the list"));
     const auto found = lists_.find(snapshot.id);
     if (found == lists_.end()) return fail(ErrorKind::NotFound, "{} is gone", snapshot.manifest_list);
@@ -162,7 +165,8 @@ Status FakeTable::read(const lake::TableMetadata&, const std::vector<lake::Manif
     return {};
 }
 
-Status FakeTable::read_files(const lake::TableMetadata&, const lake::ManifestFile& manifest, std::vector<lake::LiveFile>& files) {
+Status FakeTable::read_files(const lake::TableMetadata&, const lake::ManifestFile& manifest,
+                             std::vector<lake::LiveFile>& files) {
     SB_CHECK(call("a manifest"));
     for (const Entry& entry : contents_.at(manifest.path)) {
         if (entry.status == lake::EntryStatus::Deleted) continue;

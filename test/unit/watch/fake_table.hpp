@@ -61,7 +61,8 @@ class FakeTable final : public ports::TableReader {
     using Manifests = std::vector<lake::ManifestFile>;
     lake::ManifestFile write_manifest(std::vector<Entry> entries, std::int64_t snapshot_id);
     std::int64_t commit(Manifests manifests, std::int64_t snapshot_id, std::string operation,
-                        std::optional<std::int64_t> parent, const std::map<std::string, std::string, std::less<>>& summary);
+                        std::optional<std::int64_t> parent,
+                        const std::map<std::string, std::string, std::less<>>& summary);
     std::vector<Entry> new_files(int count, std::int64_t records_each);
     base::Status call(std::string_view what);
     std::optional<std::int64_t> head(const std::string& branch) const;

@@ -44,7 +44,9 @@ class DyingStore final : public ports::LakeStore {
         return through<void>([&] { return real_.save(record, change); });
     }
     Status forget(const std::string& table) override { return real_.forget(table); }
-    Result<std::vector<ports::CommitRecord>> commits(const ports::CommitQuery& query) override { return real_.commits(query); }
+    Result<std::vector<ports::CommitRecord>> commits(const ports::CommitQuery& query) override {
+        return real_.commits(query);
+    }
     Result<std::vector<ports::AlarmRecord>> alarms(const std::string& table) override {
         return through<std::vector<ports::AlarmRecord>>([&] { return real_.alarms(table); });
     }
@@ -52,7 +54,9 @@ class DyingStore final : public ports::LakeStore {
     Status save_silences(const base::json::array& silences, const ports::JournalEntry& entry) override {
         return real_.save_silences(silences, entry);
     }
-    Result<std::optional<std::int64_t>> sink_position(const std::string& sink) override { return real_.sink_position(sink); }
+    Result<std::optional<std::int64_t>> sink_position(const std::string& sink) override {
+        return real_.sink_position(sink);
+    }
     Status save_sink_position(const std::string& sink, std::int64_t sequence) override {
         return real_.save_sink_position(sink, sequence);
     }
@@ -91,7 +95,8 @@ TableLoopConfig config_with_alarms() {
 Result<TableLook> look(ports::LakeStore& store, ports::Journal& journal, test::FakeTable& table,
                        const TableLoopConfig& config = config_with_alarms()) {
     TableLoop loop(store, journal, config);
-    return loop.look("c.db.t", table.metadata(), table.location(), table, at(table.metadata().last_updated_ms + 500), {});
+    return loop.look("c.db.t", table.metadata(), table.location(), table, at(table.metadata().last_updated_ms + 500),
+                     {});
 }
 
 std::vector<std::string> reports(ports::LakeStore& store) {
@@ -270,7 +275,8 @@ TEST(TableLoop, killed_at_any_step_each_commit_is_reported_once) {
             if (!look(dying, *store.journal, table)) {
                 ASSERT_TRUE(look(*store.lake, *store.journal, table));
             }
-            EXPECT_THAT(reports(*store.lake), ElementsAreArray(expected)) << "killed at call " << call << (after ? " after" : " before");
+            EXPECT_THAT(reports(*store.lake), ElementsAreArray(expected))
+                << "killed at call " << call << (after ? " after" : " before");
             EXPECT_EQ(store.journal->read({})->size(), journal->size()) << "killed at call " << call;
             EXPECT_TRUE(store.lake->state("c.db.t")->same_as(*clean.lake->state("c.db.t")));
         }
@@ -317,7 +323,8 @@ TEST(TableLoop, two_daemons_on_one_store_do_not_both_report_a_commit) {
 TEST(TableLoop, trouble_is_noted_once_per_change) {
     Store store;
     TableLoop loop(*store.lake, *store.journal, {});
-    for (const char* trouble : {"away", "away", "broken", "", ""}) ASSERT_TRUE(loop.note_trouble("c.db.t", trouble, at(1)));
+    for (const char* trouble : {"away", "away", "broken", "", ""})
+        ASSERT_TRUE(loop.note_trouble("c.db.t", trouble, at(1)));
     EXPECT_EQ(store.journal->read({})->size(), 3U);
 }
 
