@@ -13,7 +13,7 @@ void read_api(yaml::Reader& root, Config& config) {
             config.api.listen = std::string(local) + resolve_path(config.file, config.api.listen.substr(local.size()));
         } else if (const auto address = base::parse_host_port(config.api.listen); !address) {
             api->fault("listen", fmt::format("expected ADDRESS:PORT or unix:PATH, found '{}'", config.api.listen));
-        } else if (!address->host.starts_with("127.") && address->host != "::1" && address->host != "localhost") {
+        } else if (!is_this_machine(address->host)) {
             api->fault("listen", fmt::format("{} is not this machine alone: another address needs TLS and tokens with "
                                              "roles, which this version does not have; use 127.0.0.1:PORT or unix:PATH",
                                              config.api.listen));

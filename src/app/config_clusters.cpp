@@ -148,6 +148,11 @@ std::string read_password(yaml::Reader& reader, const std::string& config_file, 
     return read_secret(reader, "password", config_file, secrets);
 }
 
+bool is_this_machine(const std::string& host) {
+    const bool numeric = host.find_first_not_of("0123456789.") == std::string::npos;
+    return (numeric && host.starts_with("127.")) || host == "localhost" || host == "::1";
+}
+
 base::HostPort need_ip_address(yaml::Reader& reader, const std::string& key) {
     base::HostPort address = reader.need_address(key);
     if (!address.host.empty() && !is_ip_address(address.host)) {

@@ -20,6 +20,9 @@ std::string resolve_path(const std::string& config_file, const std::string& path
 std::string read_secret(yaml::Reader& reader, const std::string& stem, const std::string& config_file, Secrets secrets);
 // password_file or password_env of a mapping; empty if neither is given, or with Secrets::Skip. Faults name the place.
 std::string read_password(yaml::Reader& reader, const std::string& config_file, Secrets secrets);
+// Whether a host is this machine alone: an address of the loopback network, or localhost. A name that begins like such
+// an address is not.
+bool is_this_machine(const std::string& host);
 // An IP address, not a name; a fault otherwise.
 base::HostPort need_ip_address(yaml::Reader& reader, const std::string& key);
 

@@ -26,10 +26,9 @@ bool is_private(const std::string& url) {
     if (url.starts_with("https://")) return true;
     constexpr std::string_view scheme = "http://";
     const std::string rest = url.substr(std::min(url.size(), scheme.size()));
-    const std::string host = rest.substr(0, rest.find_first_of(rest.starts_with('[') ? "]/" : ":/"));
-    // An address, not a name that begins like one.
-    const bool numeric = host.find_first_not_of("0123456789.") == std::string::npos;
-    return (numeric && host.starts_with("127.")) || host == "localhost" || host == "[::1";
+    const bool bracketed = rest.starts_with('[');
+    const std::string host = rest.substr(0, rest.find_first_of(bracketed ? "]/" : ":/"));
+    return is_this_machine(bracketed ? host.substr(1) : host);
 }
 
 bool is_url(const std::string& url) {

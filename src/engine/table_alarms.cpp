@@ -37,7 +37,7 @@ bool explains(const ports::JournalEntry& entry) {
 }  // namespace
 
 Result<TableAlarms> TableAlarms::load(ports::LakeStore& store, ports::Journal& journal, const std::string& table,
-                                      std::vector<const alarms::AlarmConfig*> configs,
+                                      const std::vector<const alarms::AlarmConfig*>& configs,
                                       const std::vector<alarms::ActionConfig>& actions) {
     TableAlarms loaded(journal, table, actions);
     SB_TRY(const auto records, store.alarms(table));

@@ -33,7 +33,7 @@ class TableAlarms {
   public:
     // Reads the memories; one that is not of this configuration any more starts anew. All must outlive it.
     static base::Result<TableAlarms> load(ports::LakeStore& store, ports::Journal& journal, const std::string& table,
-                                          std::vector<const alarms::AlarmConfig*> configs,
+                                          const std::vector<const alarms::AlarmConfig*>& configs,
                                           const std::vector<alarms::ActionConfig>& actions);
 
     void observe(const alarms::Observation& observation, base::WallTime now);

@@ -1,5 +1,7 @@
 #include "adapters/iceberg/table_reader.hpp"
 
+#include <algorithm>
+
 #include "adapters/iceberg/manifest_reader.hpp"
 #include "adapters/iceberg/parallel_read.hpp"
 
@@ -29,6 +31,18 @@ Status check_not_cut(const lake::Snapshot& snapshot, const std::vector<lake::Man
             list_bytes, field, claimed->second);
     }
     return {};
+}
+
+// A few small manifests are read sooner than a thread is started.
+bool worth_threads(const std::vector<lake::ManifestFile>& manifests) {
+    constexpr std::int64_t enough_bytes = std::int64_t{1} << 20;
+    std::int64_t bytes = 0;
+    for (const lake::ManifestFile& manifest : manifests) {
+        // One whose length nobody tells may be large.
+        bytes += std::clamp<std::int64_t>(manifest.length_bytes.value_or(enough_bytes), 0, enough_bytes);
+        if (bytes >= enough_bytes) return true;
+    }
+    return false;
 }
 
 }  // namespace
@@ -70,7 +84,7 @@ Status TableReader::read(const lake::TableMetadata& metadata, const std::vector<
         if (on_progress) on_progress(progress);
         return {};
     };
-    return read_in_parallel(manifests.size(), threads_, read_one, take_one);
+    return read_in_parallel(manifests.size(), worth_threads(manifests) ? threads_ : 1, read_one, take_one);
 }
 
 Status TableReader::read_files(const lake::TableMetadata& metadata, const lake::ManifestFile& manifest,

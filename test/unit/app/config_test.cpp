@@ -202,6 +202,8 @@ TEST_F(ConfigTest, the_api_listens_on_this_machine_alone) {
                                      "unix:PATH"));
     EXPECT_THAT(faults("api: {listen: nowhere}\n"),
                 testing::ElementsAre("1: api.listen: expected ADDRESS:PORT or unix:PATH, found 'nowhere'"));
+    // A name that begins like an address of this machine.
+    EXPECT_EQ(faults("api: {listen: \"127.example.org:7070\"}\n").size(), 1U);
 }
 
 TEST_F(ConfigTest, a_file_that_is_not_there_is_a_configuration_fault) {
