@@ -27,6 +27,15 @@ def free_port():
         return listener.getsockname()[1]
 
 
+def stopped(pid: int) -> bool:
+    """Whether no thread of the process runs: it is stopped, or gone."""
+    states = []
+    for status in glob.glob(f"/proc/{pid}/task/*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(status) as file:
+            states.append(file.read().rsplit(")", 1)[1].split()[0])
+    return all(state in "TtZX" for state in states)
+
+
 class Server:
     """A server process with a folder of its own; a context manager."""
 
@@ -72,6 +81,9 @@ class Server:
         for pid in tree:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
+        if number == signal.SIGSTOP:
+            # A thread that runs on another core stops a moment after the signal was sent.
+            wait_for(lambda: all(stopped(pid) for pid in tree), 5, "every thread stands still")
 
     def kill(self):
         if self.process is not None and self.process.poll() is None:
