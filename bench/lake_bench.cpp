@@ -58,10 +58,9 @@ iceberg::LocalTable open(const std::string& folder) {
 Loaded load(const std::string& folder) {
     const iceberg::LocalTable table = open(folder);
     const std::string& list = table.metadata.current_snapshot()->manifest_list;
+    const auto files = iceberg::files_of(table);
     const auto file_of = [&](const std::string& uri) {
-        const auto path = iceberg::local_path(table, uri);
-        if (!path) stop(path.error().text());
-        auto content = base::read_file(*path, file_max_bytes);
+        auto content = files->read(uri, file_max_bytes);
         if (!content) stop(content.error().text());
         return std::move(*content);
     };
@@ -98,8 +97,8 @@ std::uint64_t inflate_all(const Loaded& loaded) {
 // the live data files.
 std::int64_t read_all(const std::string& folder, unsigned threads = 1) {
     const iceberg::LocalTable table = open(folder);
-    iceberg::LocalFiles files(table);
-    iceberg::TableReader reader(files, threads);
+    const auto files = iceberg::files_of(table);
+    iceberg::TableReader reader(*files, threads);
     const auto reading = engine::read_snapshot(reader, table.metadata, *table.metadata.current_snapshot(), {});
     if (!reading) stop(reading.error().text());
     if (reading->change.truth != lake::Truth::Difference) stop("the change is not known by the difference");
