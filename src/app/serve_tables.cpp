@@ -23,6 +23,12 @@ constexpr auto list_interval_max = std::chrono::minutes(5);
 // A store that somebody else writes to, or another daemon that was quicker: so often the look is begun again.
 constexpr int conflicts_max = 5;
 
+// The table is still registered: a file of it that is missing is a fault, not an answer.
+tl::unexpected<base::Error> still_there(base::Error error) {
+    if (error.kind == ErrorKind::NotFound) error.kind = ErrorKind::Unavailable;
+    return tl::unexpected<base::Error>(std::move(error));
+}
+
 base::MonoTime mono_now() { return base::MonoTime(std::chrono::steady_clock::now().time_since_epoch()); }
 
 std::string whole_name(const lake::PollTable& table) { return table.catalog + "." + table.table; }
@@ -34,6 +40,8 @@ lake::PollSettings poll_settings(const Config& config) {
     // What is handed out is looked at at once: a few more than there are threads, so that none waits for the scheduler.
     settings.running_max = 2 * looking_threads();
     settings.running_catalog_max = settings.running_max;
+    // One catalog that hangs must not hold the threads of the others.
+    if (config.catalogs.size() > 1) settings.running_catalog_max = std::max<std::size_t>(1, looking_threads() / 2);
     for (const CatalogConfig& catalog : config.catalogs)
         settings.jitter = std::max(settings.jitter, catalog.poll_jitter);
     return settings;
@@ -48,6 +56,7 @@ Result<std::unique_ptr<TableWatcher>> TableWatcher::start(const Config& config) 
     TableWatcher* const self = watcher.get();
     for (Books& books : self->books_) self->threads_.emplace_back([self, &books] { self->work(books); });
     self->threads_.emplace_back([self] { self->schedule(); });
+    self->threads_.emplace_back([self] { self->list_catalogs(); });
     return watcher;
 }
 
@@ -78,6 +87,13 @@ Status TableWatcher::open() {
     for (const ports::TableRecord& record : records) {
         if (record.cursor) known_[record.name].metadata_location = record.cursor->metadata_location;
         set_tick(record.name, base::WallTime());
+        // Known before the catalog is listed, so that its alarms are not deaf while the catalog is away.
+        const std::size_t dot = record.name.find('.');
+        const Catalog* catalog = dot == std::string::npos ? nullptr : catalog_of(record.name.substr(0, dot));
+        if (catalog != nullptr) {
+            plan_.add({catalog->config.name, record.name.substr(dot + 1)}, catalog->config.poll_interval, mono_now());
+        }
+        SB_CHECK(show_alarms(record.name));
         ports::CommitQuery newest;
         newest.table = record.name;
         newest.newest_first = true;
@@ -88,12 +104,30 @@ Status TableWatcher::open() {
     return {};
 }
 
+// How the alarms of a table stood when they were stored last.
+Status TableWatcher::show_alarms(const std::string& name) {
+    SB_TRY(const auto stored, stored_alarms(*api_books_.store, *loop_config_, name));
+    std::vector<prometheus_text::AlarmFigure> figures;
+    for (const StoredAlarm& alarm : stored) {
+        if (alarm.config == nullptr) continue;
+        prometheus_text::AlarmFigure figure;
+        figure.alarm = alarm.alarm;
+        figure.table = name;
+        figure.metric = alarm.config->metric;
+        figure.state = alarms::to_string(alarm.memory.state);
+        figures.push_back(std::move(figure));
+    }
+    page_.set_alarms(name, std::move(figures));
+    return {};
+}
+
 TableWatcher::~TableWatcher() {
     {
         const std::lock_guard guard(mutex_);
         end_ = true;
     }
     work_ready_.notify_all();
+    list_due_.notify_all();
     changes_->interrupt();
     for (std::thread& thread : threads_) thread.join();
 }
@@ -114,13 +148,9 @@ TableWatcher::Catalog* TableWatcher::catalog_of(const std::string& name) {
     return found == catalogs_.end() ? nullptr : &*found;
 }
 
-// The scheduler's thread.
+// The scheduler's thread. It never waits for a catalog.
 void TableWatcher::schedule() {
     for (;;) {
-        const base::MonoTime now = mono_now();
-        for (Catalog& catalog : catalogs_) {
-            if (catalog.list_at <= now) list_catalog(catalog, now);
-        }
         const base::Duration pause = hand_out(mono_now());
         {
             const std::lock_guard guard(mutex_);
@@ -132,7 +162,27 @@ void TableWatcher::schedule() {
     }
 }
 
-void TableWatcher::list_catalog(Catalog& catalog, base::MonoTime now) {
+// A thread of its own: a catalog may take its whole time-out to be listed.
+void TableWatcher::list_catalogs() {
+    std::unique_lock lock(mutex_);
+    while (!end_) {
+        for (Catalog& catalog : catalogs_) {
+            if (end_ || catalog.list_at > mono_now()) continue;
+            lock.unlock();
+            list_catalog(catalog);
+            changes_->interrupt();
+            lock.lock();
+            catalog.list_at = mono_now() + std::min<base::Duration>(catalog.config.poll_interval, list_interval_max);
+        }
+        list_due_.wait_for(lock, wait_max, [this] {
+            const base::MonoTime now = mono_now();
+            return end_ ||
+                   std::any_of(catalogs_.begin(), catalogs_.end(), [&](const Catalog& c) { return c.list_at <= now; });
+        });
+    }
+}
+
+void TableWatcher::list_catalog(Catalog& catalog) {
     auto listing = catalog.port->list();
     std::string trouble;
     if (!listing) {
@@ -144,11 +194,10 @@ void TableWatcher::list_catalog(Catalog& catalog, base::MonoTime now) {
     if (trouble != catalog.trouble && trouble.empty())
         spdlog::info("catalog {} can be listed again", catalog.config.name);
     catalog.trouble = trouble;
-    catalog.list_at = now + std::min<base::Duration>(catalog.config.poll_interval, list_interval_max);
     if (!listing) return;
     const std::lock_guard guard(mutex_);
     for (const ports::TableRef& table : listing->tables) {
-        plan_.add({catalog.config.name, table.name}, catalog.config.poll_interval, now);
+        plan_.add({catalog.config.name, table.name}, catalog.config.poll_interval, mono_now());
     }
 }
 
@@ -157,8 +206,9 @@ void TableWatcher::take_hints(const std::vector<ports::TableHint>& hints, base::
         if (hint.table.empty()) {
             for (Catalog& catalog : catalogs_) {
                 if (!hint.catalog.empty() && hint.catalog != catalog.config.name) continue;
-                list_catalog(catalog, now);
                 const std::lock_guard guard(mutex_);
+                catalog.list_at = {};
+                list_due_.notify_all();
                 plan_.wake_catalog(catalog.config.name, now);
             }
             continue;
@@ -180,6 +230,7 @@ base::Duration TableWatcher::hand_out(base::MonoTime now) {
     while (!ticks_.empty() && ticks_.begin()->first <= wall) {
         const std::string name = ticks_.begin()->second;
         set_tick(name, std::nullopt);
+        stepped_.erase(name);
         // The look that follows steps the alarms, too.
         const std::size_t dot = name.find('.');
         if (dot != std::string::npos) plan_.wake({name.substr(0, dot), name.substr(dot + 1)});
@@ -206,41 +257,65 @@ void TableWatcher::work(Books& books) {
     }
 }
 
+// Keeps what is wrong with a table, once per change.
+void TableWatcher::note(engine::TableLoop& loop, const std::string& name, const std::string& trouble) {
+    {
+        const std::lock_guard guard(mutex_);
+        const auto noted = noted_.find(name);
+        if (noted != noted_.end() && noted->second == trouble) return;
+    }
+    if (const auto status = loop.note_trouble(name, trouble, wall_clock()); !status) {
+        spdlog::warn("table {}: {}", name, status.error().text());
+        return;
+    }
+    const std::lock_guard guard(mutex_);
+    noted_[name] = trouble;
+}
+
+// What a look came to; an exception (no memory for a huge file) is a failure of this table's look, not of the daemon.
+Status TableWatcher::try_look(engine::TableLoop& loop, const lake::PollTable& table, std::string& trouble) {
+    Catalog* catalog = catalog_of(table.catalog);
+    try {
+        for (int attempt = 1;; ++attempt) {
+            trouble.clear();
+            const Status status = look_once(loop, *catalog, table, trouble);
+            if (status || status.error().kind != ErrorKind::Conflict || attempt == conflicts_max) return status;
+        }
+    } catch (const std::exception& error) {
+        return fail(ErrorKind::Unavailable, "{}", error.what());
+    }
+}
+
 void TableWatcher::look_at(Books& books, const lake::PollTable& table) {
     const std::string name = whole_name(table);
     const auto config = loop_config();
     engine::TableLoop loop(*books.store, *books.journal, *config);
-    Catalog* catalog = catalog_of(table.catalog);
-    Status status;
-    for (int attempt = 0; attempt < conflicts_max; ++attempt) {
-        status = look_once(loop, *catalog, table);
-        if (status || status.error().kind != ErrorKind::Conflict) break;
-    }
-    const base::WallTime now = wall_clock();
     std::string trouble;
-    if (!status) {
-        const bool dropped = status.error().kind == ErrorKind::NotFound;
-        trouble = dropped ? "the catalog has no such table any more" : status.error().text();
-    }
-    if (const auto noted = loop.note_trouble(name, trouble, now); !noted) {
-        spdlog::warn("table {}: {}", name, noted.error().text());
-    }
-    if (!status) {
-        spdlog::debug("table {}: {}", name, trouble);
+    const Status status = try_look(loop, table, trouble);
+    const bool gone = !status && status.error().kind == ErrorKind::NotFound;
+    if (!status) trouble = gone ? "the catalog has no such table any more" : status.error().text();
+    const auto stored = gone ? books.store->load(name) : Result<std::optional<ports::TableRecord>>();
+    // Of a table that never was, nothing is kept.
+    const bool known = !gone || (stored && *stored);
+    if (known) note(loop, name, trouble);
+    if (!status && known) {
         // Time passes for its alarms all the same: a table that can't be read is late, too.
-        [[maybe_unused]] const auto ticked = tick(loop, name, false);
+        if (const auto ticked = tick(loop, name); !ticked) spdlog::warn("table {}: {}", name, ticked.error().text());
     }
     const std::lock_guard guard(mutex_);
     ++figures_.looks;
     if (!status) ++figures_.looks_failed;
-    const bool gone = !status && status.error().kind == ErrorKind::NotFound;
     plan_.done(table, status ? lake::PollPlan::Outcome::Done : lake::PollPlan::Outcome::Failed, mono_now());
-    // A dropped table is found again by the listing, should it come back.
-    if (gone) plan_.remove(table);
+    if (gone) {
+        // It is found again by a hint or the listing, should it come back; until then its alarms still wait for it.
+        known_.erase(name);
+        if (!known) plan_.remove(table);
+    }
     changes_->interrupt();
 }
 
-Status TableWatcher::look_once(engine::TableLoop& loop, Catalog& catalog, const lake::PollTable& table) {
+Status TableWatcher::look_once(engine::TableLoop& loop, Catalog& catalog, const lake::PollTable& table,
+                               std::string& trouble) {
     const std::string name = whole_name(table);
     ports::TableVersion known;
     {
@@ -248,12 +323,15 @@ Status TableWatcher::look_once(engine::TableLoop& loop, Catalog& catalog, const 
         known = known_[name];
     }
     SB_TRY(ports::TableVersion version, catalog.port->look(table.table, known));
-    const bool same =
-        version.unchanged || (!known.metadata_location.empty() && version.metadata_location == known.metadata_location);
-    if (!same) return read_table(loop, catalog, table, std::move(version));
-    SB_CHECK(tick(loop, name, true));
+    // After a restart only the location is known; a catalog that has told a version knows better: a table that was
+    // dropped and made anew may have its first file under the old name.
+    const bool same = version.unchanged || (known.etag.empty() && !known.metadata_location.empty() &&
+                                            version.metadata_location == known.metadata_location);
+    if (!same) return read_table(loop, catalog, table, std::move(version), trouble);
+    if (!is_stepped(name)) SB_CHECK(tick(loop, name));
     const std::lock_guard guard(mutex_);
     ++figures_.unchanged;
+    trouble = part_trouble_[name];
     version.metadata_text.clear();
     version.unchanged = false;
     known_[name] = std::move(version);
@@ -261,48 +339,57 @@ Status TableWatcher::look_once(engine::TableLoop& loop, Catalog& catalog, const 
 }
 
 Status TableWatcher::read_table(engine::TableLoop& loop, Catalog& catalog, const lake::PollTable& table,
-                                ports::TableVersion version) {
+                                ports::TableVersion version, std::string& trouble) {
     const std::string name = whole_name(table);
     const base::MonoTime begun = mono_now();
-    SB_TRY(const ports::TableMetadataText text, catalog.port->metadata(table.table, version));
-    auto metadata = lake::parse_table_metadata(text.text);
-    if (!metadata) return in_context(metadata.error(), text.metadata_location);
+    auto text = catalog.port->metadata(table.table, version);
+    if (!text) return still_there(std::move(text.error()));
+    auto metadata = lake::parse_table_metadata(text->text);
+    if (!metadata) return in_context(metadata.error(), text->metadata_location);
     SB_TRY(const auto files, catalog.port->files(version, metadata->location));
     iceberg::TableReader reader(*files);
-    auto look = loop.look(name, *metadata, text.metadata_location, reader, wall_clock(), {});
-    if (!look) return tl::unexpected<base::Error>(look.error());
+    auto look = loop.look(name, *metadata, text->metadata_location, reader, wall_clock(), {});
+    if (!look) return still_there(std::move(look.error()));
+    trouble = look->trouble;
+    {
+        const std::lock_guard guard(mutex_);
+        part_trouble_[name] = trouble;
+    }
     const base::WallTime now = wall_clock();
     tell(*look, name, now);
     {
         const std::lock_guard guard(mutex_);
         const ports::ReadCounters counters = files->counters();
         figures_.requests += counters.requests + 1;
-        figures_.bytes += counters.bytes + text.bytes;
+        figures_.bytes += counters.bytes + text->bytes;
         figures_.manifests_read += look->manifests_read;
         figures_.manifests_known += look->manifests_known;
         figures_.look_s.observe(base::to_ms(mono_now() - begun) / 1000);
         version.metadata_text.clear();
         known_[name] = std::move(version);
     }
-    return tick(loop, name, true);
+    // The alarms were stepped with the look; whatever they wait for, they are not asked again within the second.
+    const std::lock_guard guard(mutex_);
+    set_tick(name,
+             look->next_tick ? std::optional(std::max(*look->next_tick, now + std::chrono::seconds(1))) : std::nullopt);
+    return {};
 }
 
-// Steps the alarms that wait for time, and notes when the next one does. After a look they were stepped already.
-Status TableWatcher::tick(engine::TableLoop& loop, const std::string& name, bool looked) {
+// Steps the alarms that wait for time, and notes when the next one does.
+Status TableWatcher::tick(engine::TableLoop& loop, const std::string& name) {
     const base::WallTime now = wall_clock();
-    bool due = !looked;
-    SB_TRY(std::optional<base::WallTime> next, loop.next_tick(name, now));
-    due = due || (next && *next <= now);
-    if (due) {
-        SB_TRY(const auto ticked, loop.tick(name, now));
-        tell_alarms(ticked, name);
-        SB_TRY(next, loop.next_tick(name, now));
-        // Whatever it waits for, it is not asked again within the second.
-        if (next) next = std::max(*next, now + std::chrono::seconds(1));
-    }
+    SB_TRY(const auto ticked, loop.tick(name, now));
+    tell_alarms(ticked, name);
     const std::lock_guard guard(mutex_);
-    set_tick(name, next);
+    set_tick(name, ticked.next_tick ? std::optional(std::max(*ticked.next_tick, now + std::chrono::seconds(1)))
+                                    : std::nullopt);
     return {};
+}
+
+// Whether the table's alarms were stepped, and wait for nothing that is due.
+bool TableWatcher::is_stepped(const std::string& name) {
+    const std::lock_guard guard(mutex_);
+    return stepped_.count(name) > 0;
 }
 
 void TableWatcher::set_tick(const std::string& name, std::optional<base::WallTime> at) {
@@ -310,6 +397,7 @@ void TableWatcher::set_tick(const std::string& name, std::optional<base::WallTim
         ticks_.erase({before->second, name});
         tick_at_.erase(before);
     }
+    stepped_.insert(name);
     if (!at) return;
     tick_at_[name] = *at;
     ticks_.emplace(*at, name);

@@ -72,23 +72,29 @@ class TableWatcher final : public api::TableSource {
     struct Catalog {
         CatalogConfig config;
         std::unique_ptr<ports::TableCatalog> port;
-        base::MonoTime list_at{};
-        std::string trouble;  // of the last listing
+        base::MonoTime list_at{};  // under the lock
+        std::string trouble;       // of the last listing
     };
 
     explicit TableWatcher(const Config& config);
     static base::Result<Books> open_books(const std::string& store);
     base::Status open();
     void schedule();
-    void list_catalog(Catalog& catalog, base::MonoTime now);
+    void list_catalogs();
+    void list_catalog(Catalog& catalog);
     void take_hints(const std::vector<ports::TableHint>& hints, base::MonoTime now);
     base::Duration hand_out(base::MonoTime now);
     void work(Books& books);
     void look_at(Books& books, const lake::PollTable& table);
-    base::Status look_once(engine::TableLoop& loop, Catalog& catalog, const lake::PollTable& table);
+    base::Status try_look(engine::TableLoop& loop, const lake::PollTable& table, std::string& trouble);
+    base::Status look_once(engine::TableLoop& loop, Catalog& catalog, const lake::PollTable& table,
+                           std::string& trouble);
     base::Status read_table(engine::TableLoop& loop, Catalog& catalog, const lake::PollTable& table,
-                            ports::TableVersion version);
-    base::Status tick(engine::TableLoop& loop, const std::string& name, bool looked);
+                            ports::TableVersion version, std::string& trouble);
+    base::Status tick(engine::TableLoop& loop, const std::string& name);
+    bool is_stepped(const std::string& name);
+    void note(engine::TableLoop& loop, const std::string& name, const std::string& trouble);
+    base::Status show_alarms(const std::string& name);
     void set_tick(const std::string& name, std::optional<base::WallTime> at);
     void tell(const engine::TableLook& look, const std::string& name, base::WallTime now);
     void tell_alarms(const engine::TableLook& look, const std::string& name);
@@ -104,12 +110,16 @@ class TableWatcher final : public api::TableSource {
 
     std::mutex mutex_;
     std::condition_variable work_ready_;
+    std::condition_variable list_due_;
     bool end_ = false;
     std::shared_ptr<const engine::TableLoopConfig> loop_config_;
     lake::PollPlan plan_;
     std::deque<lake::PollTable> queue_;
-    std::map<std::string, ports::TableVersion> known_;        // what was worked off, by the table's whole name
-    std::map<std::string, base::WallTime> tick_at_;           // when an alarm of the table waits for time
+    std::map<std::string, ports::TableVersion> known_;  // what was worked off, by the table's whole name
+    std::map<std::string, base::WallTime> tick_at_;     // when an alarm of the table waits for time
+    std::set<std::string> stepped_;             // tables whose alarms were stepped, and wait for nothing that is due
+    std::map<std::string, std::string> noted_;  // trouble that is stored already
+    std::map<std::string, std::string> part_trouble_;         // of the newest state that was read
     std::set<std::pair<base::WallTime, std::string>> ticks_;  // the same, the next first
     WatchFigures figures_;
     std::vector<std::thread> threads_;

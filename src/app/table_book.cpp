@@ -156,6 +156,11 @@ base::Result<StoredAlarm> acknowledge_once(ports::LakeStore& store, const engine
                           "{} has no alarm '{}' that is configured; `signalbox alarm list --table {}` names them",
                           record.name, alarm, record.name);
     }
+    if (const auto& before = found->memory.acknowledged) {
+        return base::fail(base::ErrorKind::AlreadyExists, "{} has acknowledged '{}' of {} already, at {}{}", before->by,
+                          alarm, record.name, base::format_time(before->at),
+                          before->note.empty() ? "" : ": " + before->note);
+    }
     if (auto status = alarms::acknowledge(*found->config, found->memory, mark.by, mark.at, mark.note); !status) {
         // Not the store's kind of conflict, which is worth another try.
         return base::fail(base::ErrorKind::NotFound, "{}", status.error().text());

@@ -41,7 +41,8 @@ struct StoredAlarm {
 base::Result<std::vector<StoredAlarm>> stored_alarms(ports::LakeStore& store, const engine::TableLoopConfig& config,
                                                      const std::string& table);
 // Marks the alarm's current episode as seen by somebody, and stores that; a daemon that works on the same table at the
-// same time is waited for. NotFound: no such table or alarm, or it is not in ALARM.
+// same time is waited for. NotFound: no such table or alarm, or it is not in ALARM;
+// AlreadyExists: somebody did so before, whose note stays.
 base::Result<StoredAlarm> acknowledge_alarm(ports::LakeStore& store, const engine::TableLoopConfig& config,
                                             const std::string& alarm, const std::string& table,
                                             const alarms::Acknowledgement& mark);

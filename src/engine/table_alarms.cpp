@@ -38,8 +38,8 @@ bool explains(const ports::JournalEntry& entry) {
 
 Result<TableAlarms> TableAlarms::load(ports::LakeStore& store, ports::Journal& journal, const std::string& table,
                                       const std::vector<const alarms::AlarmConfig*>& configs,
-                                      const std::vector<alarms::ActionConfig>& actions) {
-    TableAlarms loaded(journal, table, actions);
+                                      const std::vector<alarms::ActionConfig>& actions, base::WallTime now) {
+    TableAlarms loaded(journal, table, actions, now);
     SB_TRY(const auto records, store.alarms(table));
     for (const alarms::AlarmConfig* config : configs) {
         Entry entry;
@@ -69,7 +69,7 @@ void TableAlarms::observe(const alarms::Observation& observation, base::WallTime
         if (stepped.look.value) entry.look = stepped.look;
         if (stepped.transition) stepped.earlier.push_back(std::move(*stepped.transition));
         for (alarms::Transition& transition : stepped.earlier) {
-            const bool silent = alarms::silenced(silences_, entry.config->name, table_, now) != nullptr;
+            const bool silent = alarms::silenced(silences_, entry.config->name, table_, now_) != nullptr;
             changes_.emplace_back(entry.config, AlarmChange{entry.config->name, table_, std::move(transition), silent});
         }
     }

@@ -31,10 +31,11 @@ struct AlarmStanding {
 
 class TableAlarms {
   public:
-    // Reads the memories; one that is not of this configuration any more starts anew. All must outlive it.
+    // Reads the memories; one that is not of this configuration any more starts anew. Silences count at `now`, whenever
+    // a commit was made. All must outlive it.
     static base::Result<TableAlarms> load(ports::LakeStore& store, ports::Journal& journal, const std::string& table,
                                           const std::vector<const alarms::AlarmConfig*>& configs,
-                                          const std::vector<alarms::ActionConfig>& actions);
+                                          const std::vector<alarms::ActionConfig>& actions, base::WallTime now);
 
     void observe(const alarms::Observation& observation, base::WallTime now);
     // Puts what has changed since the last call into the change that is to be stored: memories, journal entries and,
@@ -53,8 +54,9 @@ class TableAlarms {
         alarms::Look look;  // the last with a value
         bool touched = false;
     };
-    TableAlarms(ports::Journal& journal, std::string table, const std::vector<alarms::ActionConfig>& actions)
-        : journal_(journal), table_(std::move(table)), actions_(actions) {}
+    TableAlarms(ports::Journal& journal, std::string table, const std::vector<alarms::ActionConfig>& actions,
+                base::WallTime now)
+        : journal_(journal), table_(std::move(table)), actions_(actions), now_(now) {}
     void call_for(const alarms::AlarmConfig& config, const AlarmChange& change, const base::json::array& related,
                   ports::TableChange& out) const;
     base::Result<base::json::array> related(base::WallTime at);
@@ -62,6 +64,7 @@ class TableAlarms {
     ports::Journal& journal_;
     std::string table_;
     const std::vector<alarms::ActionConfig>& actions_;
+    base::WallTime now_;
     std::vector<Entry> entries_;
     std::vector<alarms::Silence> silences_;
     std::vector<std::pair<const alarms::AlarmConfig*, AlarmChange>> changes_;

@@ -98,7 +98,11 @@ Result<TableLook> Look::run(const std::string& metadata_location) {
     if (plan.recreated) first_ = true;
     forget_ = plan.recreated;
     if (record_.version > 0 && !plan.recreated) {
-        SB_TRY(state_, store_.state(record_.name));
+        auto state = store_.state(record_.name);
+        // What can't be understood is built again from the table.
+        forget_ = !state && state.error().kind == ErrorKind::CorruptData;
+        if (!state && !forget_) return tl::unexpected<base::Error>(state.error());
+        if (state) state_ = std::move(*state);
     }
     look_.notes = plan.notes;
     note_events(plan);
@@ -112,6 +116,7 @@ Result<TableLook> Look::run(const std::string& metadata_location) {
     }
     SB_CHECK(finish(plan, metadata_location));
     look_.alarms = alarms_.standings();
+    look_.next_tick = alarms_.next_due(now_);
     look_.manifests_read = manifests_.manifests_read();
     look_.manifests_known = manifests_.manifests_known();
     return std::move(look_);
@@ -128,7 +133,7 @@ void Look::note_events(const lake::WalkPlan& plan) {
         entry.subject = record_.name;
         entry.data = events_.commits.back().data;
         entry.data["event"] = lake::to_string(event.kind);
-        if (!first_) events_.entries.push_back(std::move(entry));
+        if (!first_ || plan.recreated) events_.entries.push_back(std::move(entry));
         const alarms::CommitFact fact = fact_of(event, now_);
         if (fact.rollback || !fact.schema_changes.empty() || !fact.spec_changes.empty()) alarms_.observe(fact, now_);
     }
@@ -150,7 +155,13 @@ Status Look::report(const lake::CommitStep& step) {
     figures.files_before = state_.live()[data_content].files;
     ports::TableChange change;
     if (auto status = work_out(figures, change); !status) {
-        if (!is_lasting(status.error())) return status;
+        // What the newest commit names must be there: it is still being copied, or the table is broken, and looked at
+        // again.
+        const bool missing =
+            status.error().kind == ErrorKind::NotFound && step.snapshot_id == metadata_.current_snapshot_id;
+        if (missing || !is_lasting(status.error())) return status;
+        figures.compared = false;
+        look_.trouble = status.error().text();
         figures.change.notes.push_back("can't be read: " + status.error().text());
         figures.metrics = lake::compute_metrics(metadata_, snapshot, lake::TableState(), figures.change);
         leave_commit_only(figures.metrics);
@@ -171,7 +182,7 @@ Status Look::report(const lake::CommitStep& step) {
     const base::WallTime at = time_of(*snapshot, now_);
     // A branch's commits are no news of the table that its readers see.
     if (step.kind == lake::CommitKind::Main) {
-        for (const alarms::Observation& observation : observations_of(figures)) alarms_.observe(observation, at);
+        for (const alarms::Observation& observation : observations_of(figures, now_)) alarms_.observe(observation, at);
     }
     if (step.kind == lake::CommitKind::Main) describe(figures);
     record_.cursor->metadata_location.clear();
@@ -223,8 +234,9 @@ Status Look::finish(const lake::WalkPlan& plan, const std::string& metadata_loca
     if (head != nullptr && state_.snapshot_id != head->id) {
         manifests_.next_commit();
         if (auto status = move_to(*head, change); !status) {
-            if (!is_lasting(status.error())) return status;
-            look_.notes.push_back("the table's totals are unknown: " + status.error().text());
+            if (status.error().kind == ErrorKind::NotFound || !is_lasting(status.error())) return status;
+            look_.trouble = "the table's totals are unknown: " + status.error().text();
+            look_.notes.push_back(look_.trouble);
             change = {};
             record_.data["metrics"] = nullptr;
         } else {
@@ -241,7 +253,7 @@ Status Look::finish(const lake::WalkPlan& plan, const std::string& metadata_loca
     const bool first = std::exchange(first_, false);
     record_.cursor = plan.after;
     record_.cursor->metadata_location = metadata_location;
-    record_.data["trouble"] = nullptr;
+    if (!record_.data.contains("trouble")) record_.data["trouble"] = nullptr;
     record_.data["looked_at"] = base::format_time(now_);
     record_.data["format_version"] = metadata_.format_version;
     record_.data["location"] = metadata_.location;
@@ -314,7 +326,7 @@ Result<TableLook> TableLoop::look(const std::string& table, const lake::TableMet
     ports::TableRecord record;
     record.name = table;
     if (stored) record = std::move(*stored);
-    SB_TRY(TableAlarms alarms, TableAlarms::load(store_, journal_, table, alarms_of(table), config_.actions));
+    SB_TRY(TableAlarms alarms, TableAlarms::load(store_, journal_, table, alarms_of(table), config_.actions, now));
     Look look(store_, config_, metadata, std::move(record),
               TableManifests(store_, table, metadata, reader, on_progress), std::move(alarms), now);
     return look.run(metadata_location);
@@ -324,12 +336,15 @@ Result<TableLook> TableLoop::tick(const std::string& table, base::WallTime now) 
     TableLook look;
     SB_TRY(auto stored, store_.load(table));
     if (!stored) return look;
-    SB_TRY(TableAlarms alarms, TableAlarms::load(store_, journal_, table, alarms_of(table), config_.actions));
+    SB_TRY(TableAlarms alarms, TableAlarms::load(store_, journal_, table, alarms_of(table), config_.actions, now));
     alarms.observe(alarms::Tick(), now);
     ports::TableChange change;
     change.at = now;
-    SB_TRY(look.changes, alarms.take(change, true));
+    // A first look that was interrupted has only seen the past.
+    const json::value* first = stored->data.if_contains(first_look_key);
+    SB_TRY(look.changes, alarms.take(change, first == nullptr || *first != json::value(true)));
     look.alarms = alarms.standings();
+    look.next_tick = alarms.next_due(now);
     json::array in_alarm;
     for (const std::string& name : alarms.in_alarm()) in_alarm.emplace_back(name);
     stored->data["in_alarm"] = std::move(in_alarm);
@@ -338,7 +353,8 @@ Result<TableLook> TableLoop::tick(const std::string& table, base::WallTime now) 
 }
 
 Result<std::optional<base::WallTime>> TableLoop::next_tick(const std::string& table, base::WallTime now) {
-    SB_TRY(const TableAlarms alarms, TableAlarms::load(store_, journal_, table, alarms_of(table), config_.actions));
+    SB_TRY(const TableAlarms alarms,
+           TableAlarms::load(store_, journal_, table, alarms_of(table), config_.actions, now));
     return alarms.next_due(now);
 }
 

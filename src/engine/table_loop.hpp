@@ -35,7 +35,9 @@ struct TableLoopConfig {
 struct TableLook {
     std::vector<ports::CommitRecord> reported;  // commits and events, in order
     std::vector<AlarmChange> changes;
-    std::vector<AlarmStanding> alarms;  // of all that are for the table, after the look
+    std::vector<AlarmStanding> alarms;        // of all that are for the table, after the look
+    std::optional<base::WallTime> next_tick;  // when an alarm waits for time
+    std::string trouble;                      // of a part that can't be read, while the rest was reported
     std::vector<std::string> notes;
     std::size_t manifests_read = 0;
     std::size_t manifests_known = 0;  // whose aggregates came from the store

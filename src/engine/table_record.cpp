@@ -24,6 +24,14 @@ std::string find(const lake::Snapshot& snapshot, std::string_view key) {
     return found == snapshot.summary.end() ? std::string() : found->second.substr(0, 200);
 }
 
+// Of events that concern one; 0 for others, whose numbers are ids of schemas and specs.
+std::int64_t snapshot_of(const lake::TableEvent& event) {
+    using lake::TableEventKind;
+    const bool other = event.kind == TableEventKind::SchemaChanged || event.kind == TableEventKind::SpecChanged ||
+                       event.kind == TableEventKind::SortOrderChanged;
+    return other ? 0 : event.to.value_or(0);
+}
+
 json::object change_json(const lake::Change& change) {
     json::object object{{"truth", lake::to_string(change.truth)}};
     const bool known = change.truth != lake::Truth::Unknown;
@@ -130,7 +138,7 @@ ports::CommitRecord commit_record(const std::string& table, const CommitFigures&
 ports::CommitRecord event_record(const std::string& table, const lake::TableEvent& event, base::WallTime now) {
     ports::CommitRecord record;
     record.table = table;
-    record.snapshot_id = event.to.value_or(0);
+    record.snapshot_id = snapshot_of(event);
     record.kind = lake::to_string(event.kind);
     record.ref = event.ref;
     record.timestamp_ms = event.timestamp_ms;
@@ -149,6 +157,7 @@ alarms::CommitFact fact_of(const CommitFigures& figures, const alarms::CommitRef
     alarms::CommitFact fact;
     fact.commit = commit;
     fact.kind = kind;
+    fact.compared = figures.compared;
     for (const lake::Drift& drift : figures.metrics.drift) {
         fact.drift.push_back({drift.field, drift.summary, std::to_string(drift.manifests)});
     }
@@ -168,10 +177,11 @@ alarms::CommitFact fact_of(const CommitFigures& figures, const alarms::CommitRef
 
 }  // namespace
 
-std::vector<alarms::Observation> observations_of(const CommitFigures& figures) {
+std::vector<alarms::Observation> observations_of(const CommitFigures& figures, base::WallTime now) {
     const lake::Snapshot& snapshot = *figures.snapshot;
     const std::string operation = operation_of(snapshot);
-    const alarms::CommitRef commit{snapshot.id, time_of(snapshot.timestamp_ms), author_of(snapshot), operation};
+    const alarms::CommitRef commit{snapshot.id, std::min(time_of(snapshot.timestamp_ms), now), author_of(snapshot),
+                                   operation};
     const auto kind = operation == "replace" ? alarms::PointClass::Rewrite : alarms::PointClass::Change;
     std::vector<alarms::Observation> observations;
     observations.emplace_back(fact_of(figures, commit, kind));
@@ -191,7 +201,8 @@ std::vector<alarms::Observation> observations_of(const CommitFigures& figures) {
 
 alarms::CommitFact fact_of(const lake::TableEvent& event, base::WallTime now) {
     alarms::CommitFact fact;
-    fact.commit.snapshot_id = event.to.value_or(0);
+    fact.event = true;
+    fact.commit.snapshot_id = snapshot_of(event);
     fact.commit.at = event.timestamp_ms > 0 ? std::min(time_of(event.timestamp_ms), now) : now;
     switch (event.kind) {
         case lake::TableEventKind::Rollback:

@@ -22,6 +22,7 @@ struct CommitFigures {
     bool before_known = false;
     std::int64_t records_before = 0;  // live in its parent
     std::int64_t files_before = 0;
+    bool compared = true;      // the summary was compared with the manifests
     bool state_known = false;  // metrics of the whole table are true
     ports::ReadCounters read;
     std::size_t manifests_read = 0;
@@ -39,7 +40,8 @@ ports::CommitRecord commit_record(const std::string& table, const CommitFigures&
 ports::CommitRecord event_record(const std::string& table, const lake::TableEvent& event, base::WallTime now);
 
 // What alarms are told of it.
-std::vector<alarms::Observation> observations_of(const CommitFigures& figures);
+// A writer's clock that is ahead is not believed: `now` is the latest.
+std::vector<alarms::Observation> observations_of(const CommitFigures& figures, base::WallTime now);
 alarms::CommitFact fact_of(const lake::TableEvent& event, base::WallTime now);
 
 }  // namespace signalbox::engine

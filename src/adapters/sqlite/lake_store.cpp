@@ -163,8 +163,8 @@ Result<std::vector<lake::ManifestAggregate>> LakeStore::aggregates(const std::st
         SB_TRY(const bool row, statement.step());
         if (!row) continue;
         auto aggregate = lake::decode_aggregate(statement.blob(0));
-        if (!aggregate)
-            return in_context(aggregate.error(), fmt::format("{}, manifest {}", database_->path(), key.path));
+        // One that can't be understood is as if it were not kept: it is read again, and replaced.
+        if (!aggregate) continue;
         found.push_back(std::move(*aggregate));
     }
     return found;
@@ -207,7 +207,7 @@ Result<std::int64_t> LakeStore::store_record(ports::TableRecord& record, const p
         .bind(3, record.version + 1)
         .bind(4, cursor)
         .bind(5, json::serialize(record.data))
-        .bind(6, std::int64_t{change.state != nullptr})
+        .bind(6, std::int64_t{change.state != nullptr || change.forget})
         .bind_blob(7, change.state == nullptr ? std::string() : change.state->encode_scalars());
     SB_TRY(const bool row, update.step());
     if (!row) {

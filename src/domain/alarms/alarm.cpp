@@ -147,7 +147,7 @@ void on_point(const AlarmConfig& config, AlarmMemory& memory, const MetricPoint&
 
 void on_late_commit(const AlarmConfig& config, AlarmMemory& memory, const CommitFact& fact, Stepped& out) {
     const WallTime at = fact.commit.at;
-    if (fact.kind == PointClass::Rewrite) return;  // a compaction brings no data
+    if (fact.event || fact.kind == PointClass::Rewrite) return;  // neither brings data
     if (memory.last_data_commit && at <= *memory.last_data_commit) return;
     const auto before = memory.last_data_commit;
     memory.last_data_commit = at;

@@ -215,6 +215,11 @@ std::optional<Judged> judge_commit(const AlarmConfig& config, AlarmMemory& memor
     look = {};
     if (excluded(config.exclusions, fact.commit.at)) return std::nullopt;
     std::optional<Judged> judged;
+    // An event says that something happened, and nothing of what did not.
+    const bool says =
+        !fact.event || (config.kind == AlarmKind::Rollback && fact.rollback) ||
+        (config.kind == AlarmKind::SchemaChanged && !(fact.schema_changes.empty() && fact.spec_changes.empty()));
+    if (!says || (config.kind == AlarmKind::Drift && !fact.compared)) return std::nullopt;
     if (config.kind == AlarmKind::Drift) judged = judge_drift(memory, fact);
     if (config.kind == AlarmKind::Rollback) judged = judge_rollback(fact);
     if (config.kind == AlarmKind::SchemaChanged) judged = judge_schema(fact);

@@ -37,6 +37,8 @@ struct DriftField {
 struct CommitFact {
     CommitRef commit;
     PointClass kind = PointClass::Change;
+    bool event = false;    // something that happened to the table without a commit: it ends no alarm
+    bool compared = true;  // the summary was compared with the manifests; else nothing is known of drift
     std::vector<DriftField> drift;
     // The table's state went back to an older snapshot; `abandoned` is the one that it came from.
     bool rollback = false;

@@ -1,6 +1,7 @@
 #include "unit/watch/fake_table.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace signalbox::test {
 
@@ -124,6 +125,13 @@ void FakeTable::expire(std::int64_t snapshot_id) {
     std::erase_if(metadata_.snapshots, [&](const lake::Snapshot& snapshot) { return snapshot.id == snapshot_id; });
     std::erase_if(metadata_.snapshot_log, [&](const auto& entry) { return entry.snapshot_id == snapshot_id; });
     lists_.erase(snapshot_id);
+    ++version_;
+}
+
+void FakeTable::recreate() {
+    const lake::TableMetadata before = std::exchange(metadata_, FakeTable().metadata_);
+    metadata_.table_uuid = before.table_uuid + "1";
+    metadata_.last_updated_ms = clock_ms_;
     ++version_;
 }
 

@@ -32,6 +32,12 @@ class FakeTable final : public ports::TableReader {
     void rollback(std::int64_t snapshot_id);
     std::int64_t append_on_branch(const std::string& branch, int files);
     void expire(std::int64_t snapshot_id);
+    // Dropped and made anew under its name: without a snapshot.
+    void recreate();
+    // As while its files are still being copied.
+    void lose_list(std::int64_t snapshot_id) { lists_.erase(snapshot_id); }
+    // The clock of the writers from now on.
+    void set_clock_ms(std::int64_t clock_ms) { clock_ms_ = clock_ms; }
 
     const lake::TableMetadata& metadata() const { return metadata_; }
     std::string location() const { return "metadata/" + std::to_string(version_) + ".json"; }

@@ -320,6 +320,105 @@ TEST(TableLoop, two_daemons_on_one_store_do_not_both_report_a_commit) {
     EXPECT_EQ(refused.error().kind, ErrorKind::Conflict);
 }
 
+TEST(TableLoop, a_table_that_was_made_anew_and_is_empty_is_watched_on) {
+    Store store;
+    test::FakeTable table;
+    table.append(3);
+    ASSERT_TRUE(look(*store.lake, *store.journal, table));
+    table.recreate();
+    ASSERT_TRUE(look(*store.lake, *store.journal, table));
+    const auto first = table.append(2);
+    const auto found = look(*store.lake, *store.journal, table);
+    ASSERT_TRUE(found) << found.error().text();
+    EXPECT_THAT(snapshots(found->reported, "main"), ElementsAre(first));
+    EXPECT_EQ(found->reported.back().data.at("metrics").at("snapshot.total_data_files"), 2);
+}
+
+TEST(TableLoop, a_writers_clock_that_is_centuries_ahead_holds_up_nothing) {
+    Store store;
+    test::FakeTable table;
+    TableLoopConfig config;
+    alarms::AlarmConfig rows;
+    rows.name = "rows";
+    rows.kind = alarms::AlarmKind::Threshold;
+    rows.metric = "snapshot.added_records";
+    rows.threshold = 1e9;
+    rows.period = std::chrono::hours(1);
+    alarms::AlarmConfig late;
+    late.name = "late";
+    late.kind = alarms::AlarmKind::Late;
+    late.interval = std::chrono::hours(2);
+    late.m = late.n = 1;
+    config.alarms = {{rows, {"*"}}, {late, {"*"}}};
+    const std::int64_t now_ms = table.metadata().last_updated_ms + 1'790'000'000'000;
+    table.append(3);
+    TableLoop loop(*store.lake, *store.journal, config);
+    table.set_clock_ms(9'000'000'000'000'000);
+    table.append(2);
+    ASSERT_TRUE(loop.look("c.db.t", table.metadata(), table.location(), table, at(now_ms), {}));
+    // Two hours later it is late, whatever that writer's clock said.
+    const auto ticked = loop.tick("c.db.t", at(now_ms) + std::chrono::hours(3));
+    ASSERT_TRUE(ticked);
+    ASSERT_FALSE(ticked->changes.empty());
+    EXPECT_EQ(ticked->changes.back().alarm, "late");
+    EXPECT_EQ(ticked->changes.back().transition.to, alarms::AlarmState::Alarm);
+}
+
+TEST(TableLoop, a_tick_amid_the_first_look_acts_on_nobody) {
+    Store store;
+    test::FakeTable table;
+    TableLoopConfig config;
+    alarms::AlarmConfig late;
+    late.name = "late";
+    late.kind = alarms::AlarmKind::Late;
+    late.interval = std::chrono::hours(1);
+    late.m = late.n = 1;
+    config.alarms = {{late, {"*"}}};
+    for (int i = 0; i < 5; ++i) table.append(1);
+    table.fail_at(8);
+    ASSERT_FALSE(look(*store.lake, *store.journal, table, config));
+    TableLoop loop(*store.lake, *store.journal, config);
+    ASSERT_TRUE(loop.tick("c.db.t", at(table.metadata().last_updated_ms) + std::chrono::hours(48)));
+    EXPECT_TRUE(store.journal->read({})->empty());
+}
+
+TEST(TableLoop, a_silence_counts_when_the_commit_is_found_not_when_it_was_made) {
+    Store store;
+    test::FakeTable table;
+    table.append(3);
+    ASSERT_TRUE(look(*store.lake, *store.journal, table));
+    table.lie_next();
+    table.append(2);
+    const auto made = table.metadata().last_updated_ms;
+    alarms::Silence silence;
+    silence.from = at(made) + std::chrono::minutes(30);
+    silence.until = at(made) + std::chrono::minutes(90);
+    ASSERT_TRUE(store.lake->save_silences({alarms::encode(silence)}, {}));
+    TableLoop loop(*store.lake, *store.journal, config_with_alarms());
+    const auto found =
+        loop.look("c.db.t", table.metadata(), table.location(), table, at(made) + std::chrono::hours(1), {});
+    ASSERT_TRUE(found);
+    ASSERT_EQ(found->changes.size(), 1U);
+    EXPECT_TRUE(found->changes[0].silenced);
+}
+
+TEST(TableLoop, what_the_newest_commit_names_and_is_not_there_is_looked_for_again) {
+    Store store;
+    test::FakeTable table;
+    table.append(3);
+    ASSERT_TRUE(look(*store.lake, *store.journal, table));
+    const auto late = table.append(2);
+    test::FakeTable whole = table;
+    table.lose_list(late);
+    const auto missing = look(*store.lake, *store.journal, table);
+    ASSERT_FALSE(missing);
+    EXPECT_EQ(missing.error().kind, ErrorKind::NotFound);
+    const auto found = look(*store.lake, *store.journal, whole);
+    ASSERT_TRUE(found) << found.error().text();
+    EXPECT_THAT(snapshots(found->reported, "main"), ElementsAre(late));
+    EXPECT_EQ(found->reported.back().data.at("change").at("truth"), "difference");
+}
+
 TEST(TableLoop, trouble_is_noted_once_per_change) {
     Store store;
     TableLoop loop(*store.lake, *store.journal, {});
