@@ -153,7 +153,7 @@ def latency(build: pathlib.Path, results: Results, _arguments) -> None:
         raise Failed(f"{len(found)} of {len(at)} commits were reported")
     samples = [(seconds_of(c["reported_at"]) - put_at) * 1000 for c, put_at in zip(found, at, strict=True)]
     results.add("lake.commit.latency.p99", p99(samples), "ms", "<= 1000", samples,
-                others=[{"name": "median", "value": round(statistics.median(samples), 1)}, {"name": "published", "value": "20,000–80,000"}])
+                others=[{"name": "median", "value": round(statistics.median(samples), 1)}, {"name": "published, at least", "value": 20_000}])
 
 
 def fleet(build: pathlib.Path, results: Results, _arguments) -> None:
