@@ -278,7 +278,7 @@ Status TableWatcher::try_look(engine::TableLoop& loop, const lake::PollTable& ta
     try {
         for (int attempt = 1;; ++attempt) {
             trouble.clear();
-            const Status status = look_once(loop, *catalog, table, trouble);
+            Status status = look_once(loop, *catalog, table, trouble);
             if (status || status.error().kind != ErrorKind::Conflict || attempt == conflicts_max) return status;
         }
     } catch (const std::exception& error) {

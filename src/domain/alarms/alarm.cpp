@@ -32,7 +32,7 @@ Transition change_to(const AlarmConfig& config, AlarmMemory& memory, AlarmState 
 
 void push(const AlarmConfig& config, AlarmMemory& memory, Datum datum) {
     memory.data.push_back(datum);
-    const auto most = static_cast<std::size_t>(config.n + AlarmMemory::evaluation_extra);
+    const auto most = static_cast<std::size_t>(config.n) + AlarmMemory::evaluation_extra;
     if (memory.data.size() > most)
         memory.data.erase(memory.data.begin(), memory.data.end() - static_cast<std::ptrdiff_t>(most));
     if (datum == Datum::Bad) memory.good_run = 0;
