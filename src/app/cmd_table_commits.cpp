@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "app/cmd_table.hpp"
 #include "app/job_context.hpp"
 #include "app/table_history.hpp"
@@ -48,9 +50,22 @@ base::Result<int> commits(const Options& options) {
     return 0;
 }
 
+// A commit whose manifests could not be read: its summary was compared with nothing.
+bool is_unread(const ports::CommitRecord& record) {
+    const auto* change = record.data.if_contains("change");
+    const auto* truth = change != nullptr && change->is_object() ? change->get_object().if_contains("truth") : nullptr;
+    return truth != nullptr && truth->is_string() && std::string_view(truth->get_string()) == "unknown";
+}
+
 base::Result<int> drift(const Options& options) {
     SB_TRY(TableHistory history, history_of(options));
     const std::size_t looked_at = history.records.size();
+    const auto unread = std::count_if(history.records.begin(), history.records.end(), is_unread);
+    const auto newest = std::max_element(history.records.begin(), history.records.end(),
+                                         [](const auto& a, const auto& b) { return a.sequence < b.sequence; });
+    const bool newest_unread = newest != history.records.end() && is_unread(*newest);
+    const std::string not_compared =
+        unread == 0 ? "" : fmt::format("{} of them could not be read, and were not compared\n", unread);
     std::erase_if(history.records, [](const auto& record) {
         const auto* drift = record.data.if_contains("drift");
         return drift == nullptr || !drift->is_array() || drift->get_array().empty();
@@ -59,18 +74,21 @@ base::Result<int> drift(const Options& options) {
     if (options.as_json()) {
         print(base::pretty_json({{"table", history.table},
                                  {"looked_at", looked_at},
+                                 {"not_compared", unread},
                                  {"items", drift_json(history.records)},
                                  {"notes", notes_json(history)}}));
     } else if (found == 0) {
         print(fmt::format("{}: no summary contradicts its manifests, of {} commits and events\n", history.table,
                           looked_at) +
-              notes_text(history));
+              not_compared + notes_text(history));
     } else {
         print(drift_text(history.records) +
               fmt::format("{} of {}: the summary is wrong; everything else here is computed from the manifests\n",
                           found, looked_at) +
-              notes_text(history));
+              not_compared + notes_text(history));
     }
+    // Old commits may have expired; of the newest one, unknown is no "no".
+    if (found == 0 && newest_unread) return base::exit_code(base::ErrorKind::CorruptData);
     return found == 0 ? 0 : 1;
 }
 

@@ -197,7 +197,7 @@ base::Status Follower::begin() {
     const bool alone = tables_.size() == 1;
     for (Followed& table : tables_) {
         if (interrupted) return {};
-        const auto status = look(table, true);
+        auto status = look(table, true);
         // A wrong path is told at once; one table of many does not end the others.
         if (!status && alone) return status;
         if (!status) show_trouble(table, status.error().text());

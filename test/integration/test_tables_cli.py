@@ -144,6 +144,9 @@ def test_a_damaged_manifest_is_named_and_no_wrong_number_is_printed(tmp_path):
     commits = out_json("table", "commits", table)["items"]
     hurt = [c for c in commits if any("can't be read" in n for n in c.get("notes", []))]
     assert hurt
+    drift = out_json("table", "drift", table, code=3)
+    assert drift["not_compared"] == len([c for c in hurt if c["change"]["truth"] == "unknown"]) > 0 and drift["items"] == []
+    assert "not compared" in run("table", "drift", table, code=3).stdout
     for commit in hurt:
         assert commit["change"]["added_records"] is None or commit["metrics"]["snapshot.total_records"] is None
 
