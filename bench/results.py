@@ -98,7 +98,8 @@ class Results:
             row["peer"] = None
             row["note"] = peer.get("why", f"{peer['name']} was not measured")
         row |= more
-        row["met"] = more.get("met", fulfilled(goal, row))
+        # Judged before it is rounded: 0.7995 is not 0.80.
+        row["met"] = more.get("met", fulfilled(goal, {**row, "value": value}))
         row |= {"measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "commit": commit(),
                 "samples": [round(sample, 4) for sample in samples]}
         self.rows = [other for other in self.rows if other["id"] != id_] + [row]
